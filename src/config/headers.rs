@@ -51,13 +51,13 @@ pub(super) fn read(table: &mut Table<'_, '_>, own: &[(&str, &str)]) -> Vec<(Stri
         let fault = match &header {
             _ if index >= MOST => Some(format!("more than {MOST} headers; leave some out")),
             Err(_) => Some("not a header's name; write one such as X-Team".to_owned()),
-            Ok(header) if let Some((_, advice)) = advice(header) => {
-                Some(format!("a header of the exporter's own; {advice}"))
-            }
-            Ok(header) if headers.iter().any(|(other, _)| other == header) => {
-                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
-            }
-            Ok(_) => None,
+            Ok(header) => match advice(header) {
+                Some((_, advice)) => Some(format!("a header of the exporter's own; {advice}")),
+                None if headers.iter().any(|(other, _)| other == header) => Some(
+                    "a header that is listed twice, as case makes no difference; write it once".to_owned(),
+                ),
+                None => None,
+            },
         };
         if let Some(fault) = fault {
             reading.refuse(&entry.place, fault);

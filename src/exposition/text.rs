@@ -136,7 +136,7 @@ impl<'s> Text<'s> {
     /// Hands over the rest.
     pub(super) fn finish(mut self) {
         match &mut self.sink {
-            Sink::Whole(take) if self.buffer.is_empty() => {}
+            Sink::Whole(_) if self.buffer.is_empty() => {}
             Sink::Whole(take) => take(&mut self.buffer),
             Sink::Apart(families) => families.end(&mut self.buffer),
         }

@@ -27,9 +27,8 @@ pub(super) fn list(state: &State, now_ms: i64, query: &str) -> Answer {
     let pairs = Pairs::of(query);
     let asked = |key: &str| pairs.last(key).map(|text| text.parse::<i64>().ok().filter(|number| *number > 0));
     let mut shown = files.as_slice();
-    if let (page, size) = (asked("page"), asked("page_size"))
-        && (page.is_some() || size.is_some())
-    {
+    let (page, size) = (asked("page"), asked("page_size"));
+    if page.is_some() || size.is_some() {
         let Some(page) = page.unwrap_or(Some(1)) else {
             return refusal::error(400, "page must be a positive integer");
         };
