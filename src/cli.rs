@@ -111,7 +111,7 @@ enum Command {
     /// Adds, lists and ends silences of a running exporter: alerts that are not notified for a while.
     Silence {
         #[command(subcommand)]
-        command: silence::Command,
+        command: Box<silence::Command>,
     },
     /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
