@@ -282,7 +282,7 @@ mod tests {
             (&["ProxymeterNodeDown", "subject=~DE-.*"], r#"alertname="ProxymeterNodeDown" subject=~"DE-.*""#),
             (
                 &["severity!=critical", "target!~\"a|b\"", "kind=node"],
-                r#"severity!="critical" target!~"a|b" kind="node""#,
+                r#"severity!="critical" kind="node" target!~"a|b""#,
             ),
             (&["--user=a=b"], r#"kind="user" subject="a=b""#),
         ];

@@ -64,8 +64,15 @@ pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    /// Of the operators with an expression; it fits whole values alone.
-    regex: Option<Regex>,
+    fits: Fits,
+}
+
+/// What a whole value has to be.
+#[derive(Clone, Debug)]
+enum Fits {
+    /// One of these. Most expressions are no more than names, which are compared sooner so.
+    OneOf(Vec<String>),
+    Regex(Regex),
 }
 
 /// A matcher as it is stored.
@@ -110,9 +117,12 @@ impl Matcher {
                 "the value of {name} is longer than {LONGEST_VALUE} bytes, or has control characters"
             ));
         }
-        let regex = op.is_regex().then(|| compiled(value)).transpose();
-        let regex = regex.map_err(|why| format!("the value of {name} is no regular expression: {why}"))?;
-        Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), regex })
+        let fits = match op {
+            MatchOp::Equal | MatchOp::NotEqual => Ok(Fits::OneOf(vec![value.to_owned()])),
+            MatchOp::Regex | MatchOp::NotRegex => compiled(value),
+        };
+        let fits = fits.map_err(|why| format!("the value of {name} is no regular expression: {why}"))?;
+        Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), fits })
     }
 
     pub fn name(&self) -> &str {
@@ -129,20 +139,23 @@ impl Matcher {
 
     /// Whether it fits a label with this value.
     pub fn matches(&self, value: &str) -> bool {
-        let fits = match &self.regex {
-            Some(regex) => regex.is_match(value),
-            None => self.value == value,
+        let fits = match &self.fits {
+            Fits::OneOf(values) => values.iter().any(|known| known == value),
+            Fits::Regex(regex) => regex.is_match(value),
         };
         fits == self.op.is_equal()
     }
 }
 
-/// An expression that fits whole values alone.
-fn compiled(value: &str) -> Result<Regex, regex_lite::Error> {
+/// What an expression fits, which are whole values alone.
+fn compiled(value: &str) -> Result<Fits, regex_lite::Error> {
+    if !value.contains(['\\', '.', '+', '*', '?', '(', ')', '[', ']', '{', '}', '^', '$']) {
+        return Ok(Fits::OneOf(value.split('|').map(str::to_owned).collect()));
+    }
     let build = |text: &str| RegexBuilder::new(text).size_limit(LARGEST_REGEX).build();
     // By itself first: brackets that do not belong together must not undo the anchors.
     build(value)?;
-    build(&format!("^(?:{value})$"))
+    build(&format!("^(?:{value})$")).map(Fits::Regex)
 }
 
 impl FromStr for Matcher {
@@ -209,6 +222,11 @@ mod tests {
             ("target=~edge.*", "edge-2", true),
             ("target=~edge|home", "home", true),
             ("target=~edge|home", "home-2", false),
+            ("target=~edge|", "", true),
+            ("target=~edg[e]|home", "edge", true),
+            ("target=~edg[e]|home", "my-edge", false),
+            ("target=~edg[e]|home", "home-2", false),
+            ("target!~edg.|home", "edge", false),
             ("target=~", "", true),
             ("target=~", "edge", false),
             ("target!~edge|home", "home", false),

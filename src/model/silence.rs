@@ -105,6 +105,8 @@ impl Silence {
                 return Err(format!("write a {what} of 1 to {most} bytes, without control characters"));
             }
         }
+        // Expressions take the longest, and are seldom asked if they come last.
+        self.matchers.sort_by_key(|matcher| matcher.op().is_regex());
         self.starts_at = self.starts_at.max(now);
         if self.ends_at <= now {
             return Err("the end is in the past; write a later one".to_owned());

@@ -190,8 +190,10 @@ fn the_table_of_paths_is_complete() {
 
     let counts = metrics.lines().filter(|line| line.starts_with("proxymeter_http_requests_total{"));
     let paths = counts.filter_map(|line| between(line, "path=\"", '"').next());
-    let paths: BTreeSet<_> =
-        paths.filter(|path| *path != "other").map(|path| path.replace("{target}", "NAME")).collect();
+    let paths: BTreeSet<_> = paths
+        .filter(|path| *path != "other")
+        .map(|path| path.replace("{target}", "NAME").replace("{id}", "ID"))
+        .collect();
     assert!(paths.contains("/") && paths.len() >= 9, "{paths:?}");
     for file in [ENGLISH, CHINESE] {
         let sections = sections(file);

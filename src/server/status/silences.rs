@@ -94,4 +94,4 @@ impl MuteRow {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -563,5 +563,6 @@ async fn pages_to_look_at() {
     );
     failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
     failing.telemetry.notification_attempt("ops", HOUR, Some(failure("server_error", &put_off)));
+    look("silences.html", &silences::tests::page_to_look_at(&names));
     look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
 }
