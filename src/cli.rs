@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use self::{
     exit::{Done, fail},
     log::{Level, Log},
-    source::ConfigFile,
+    source::{ConfigFile, env},
     test_notification::Tested,
 };
 use crate::{
@@ -342,10 +342,6 @@ impl Demo {
 
 fn load(source: &Source) -> Result<Config, ConfigErrors> {
     Config::load(source, &env)
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
