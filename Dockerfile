@@ -4,6 +4,9 @@
 #   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" \
 #       --volume proxymeter:/var/lib/proxymeter proxymeter
 #
+# Without a file: --env PROXYMETER_CONFIG="$(cat exporter.toml)" in place of the first volume, and an environment variable for
+# each secret, such as --env PROXYMETER_MARZBAN_HOME_PASSWORD.
+#
 # Other users of this machine, and pages in its browsers, can reach a published port: set a password in [web.basic_auth].
 #
 # The volume proxymeter keeps the data that must survive the container. Without a name, every new container starts with an
@@ -35,6 +38,8 @@ LABEL org.opencontainers.image.title="proxymeter" \
       org.opencontainers.image.revision="$PROXYMETER_REVISION"
 
 USER 65532:65532
+# Of exporter.toml, unless the configuration is in the environment.
+WORKDIR /etc/proxymeter
 VOLUME /var/lib/proxymeter
 EXPOSE 10057
 # With passwords or a token, the check needs open_health = true in [web] to detect a stuck part of the daemon. Without
@@ -43,4 +48,4 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["/usr/bin/proxymeter", "healthcheck", "--web.listen-address=127.0.0.1:10057"]
 ENTRYPOINT ["/usr/bin/proxymeter"]
 # It listens on all addresses of the container. The published ports decide which clients can reach it.
-CMD ["--config.file=/etc/proxymeter/exporter.toml", "--storage.path=/var/lib/proxymeter", "--web.listen-address=:10057"]
+CMD ["--storage.path=/var/lib/proxymeter", "--web.listen-address=:10057"]

@@ -300,12 +300,12 @@ pub fn main() -> ExitCode {
 impl Run {
     async fn run(self) -> Done {
         self.log.start();
-        if is_root() {
-            warn!("running as root, which the exporter does not need: run it as a user of its own");
-        }
         let mut signals = Signals::listen()?;
         let source = self.config.source()?;
         let mut config = self.adjusted(load(&source)?)?;
+        if is_root() {
+            warn!("running as root, which the exporter does not need: run it as a user of its own");
+        }
         warn_of(&config);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();

@@ -42,6 +42,11 @@ pub(super) enum SourceError {
     Missing(ReadError),
 }
 
+/// Looks up an environment variable.
+pub(super) fn env(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
 impl ConfigFile {
     /// The file that was named, else the text in the environment, else the default file.
     ///

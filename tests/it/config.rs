@@ -951,7 +951,7 @@ fn the_environment_can_hold_the_whole_configuration() {
 
     for (text, said) in [
         ("[web]\nlisten = 1\n", "PROXYMETER_CONFIG:2:10: web.listen: "),
-        ("exporter.toml", "PROXYMETER_CONFIG:1:9: not TOML: "),
+        ("exporter.toml", "PROXYMETER_CONFIG:1:14: not TOML: "),
     ] {
         let errors = Config::load(&source(text).unwrap(), &no_env).unwrap_err().to_string();
         assert!(errors.starts_with(said), "{errors}");

@@ -77,6 +77,7 @@ const TOP: &str = "cli";
 
 /// Files outside `upstream` and `simulator` that name systems, and why they may.
 const NAMING: &[(&str, &str)] = &[
+    ("cli/init/panel.rs", "each kind of target has its own questions"),
     ("config.rs", "a warning has an example of a table"),
     ("config/cost.rs", "the prices that this system counts with"),
     ("config/kinds.rs", "the table of kinds, one entry for each"),

@@ -10,7 +10,8 @@ use crate::{
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Fact, Identity, Inbound,
         LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
-        PartState, Reading, Reason, Report, Severity, Silence, System, User, UserCounts, UserFacts, WalkEnd, WalkProgress,
+        PartState, Reading, Reason, Report, Severity, Silence, System, User, UserCounts, UserFacts, WalkEnd,
+        WalkProgress,
     },
     server::{
         api,
@@ -183,14 +184,9 @@ fn alerts() -> Vec<ActiveAlert> {
 
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
-<<<<<<< HEAD
     let reports = vec![edge(), home(), large(), llm(), Report::new("new")];
-    let state = state(&reports, ActiveAlerts::new(Vec::new(), alerts()), UserLabels::Name);
-=======
-    let reports = vec![edge(), home(), llm(), Report::new("new")];
     let alerts = ActiveAlerts { silences: [silence()].into(), ..ActiveAlerts::new(Vec::new(), alerts()) };
     let state = state(&reports, alerts, UserLabels::Name);
->>>>>>> a41b269
     let seen = Seen::now(&state);
     let query = api::alerts::Query::of(Some("limit=3")).unwrap();
     let answers = [
