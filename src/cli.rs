@@ -1,9 +1,9 @@
 //! Arguments, logging, exit codes, and what each command does.
 
-mod arguments;
 mod check;
 mod exit;
 mod healthcheck;
+mod init;
 mod log;
 mod packaging;
 mod progress;
@@ -11,12 +11,14 @@ mod replay;
 mod rules;
 mod scrape;
 mod silence;
+mod source;
 mod test_notification;
 
 use std::{
     fs,
+    io::{self, Write},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
@@ -28,18 +30,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use self::{
-    arguments::{ConfigFile, env},
     exit::{Done, fail},
     log::{Level, Log},
+    source::{ConfigFile, env},
     test_notification::Tested,
 };
 use crate::{
-    config::{Config, ConfigErrors, MOST, Shard, and_more, parse_listen},
+    config::{Config, ConfigErrors, MOST, Shard, Source, and_more, parse_listen},
     daemon::{Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
     server::{self, access::AccessError, config::AccessConfig},
     telemetry,
 };
+
+const EXAMPLE: &str = include_str!("../exporter.example.toml");
 
 /// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiry, nodes.
 #[derive(Debug, Parser)]
@@ -61,6 +65,10 @@ struct Arguments {
 enum Command {
     /// Runs the exporter. This is the default command.
     Run(Run),
+    /// Asks for a panel, finds out what it is and what its account may see, and writes a configuration for it.
+    Init(Box<init::Init>),
+    /// Prints an example of a configuration: all keys with their defaults.
+    ExampleConfig,
     /// Checks the configuration, reports its errors together, and shows what it says. Needs no network.
     CheckConfig {
         #[command(flatten)]
@@ -124,7 +132,7 @@ enum Command {
     /// Adds, lists and ends silences of a running exporter: alerts that are not notified for a while.
     Silence {
         #[command(subcommand)]
-        command: silence::Command,
+        command: Box<silence::Command>,
     },
     /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
@@ -251,28 +259,34 @@ pub fn main() -> ExitCode {
         drop(signal(SignalKind::pipe()));
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
+            Command::Init(init) => init.run().await,
+            Command::ExampleConfig => {
+                io::stdout().lock().write_all(EXAMPLE.as_bytes())?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::CheckConfig { config, web_file, shard } => {
-                let loaded = load(&config.file).map(|config| shard.apply(config));
-                check::run(&config.file, loaded, web_file.access())
+                let source = config.source()?;
+                let loaded = load(&source).map(|config| shard.apply(config));
+                check::run(source.name(), loaded, web_file.access())
             }
             Command::Scrape { config, log, storage, targets } => {
                 log.start();
-                scrape::run(load(&config.file)?, storage, &targets).await
+                scrape::run(load(&config.source()?)?, storage, &targets).await
             }
-            Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.file)?, users),
+            Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.source()?)?, users),
             Command::TestNotification { config, log, receiver, heartbeat: _ } => {
                 log.start();
                 // Without a receiver, the heartbeat was asked for.
                 let tested = receiver.map_or(Tested::Heartbeat, Tested::Named);
-                test_notification::run(&load(&config.file)?, &tested).await
+                test_notification::run(&load(&config.source()?)?, &tested, &mut io::stdout()).await
             }
             Command::ReplayNotifications { config, storage, list, receivers } => {
-                replay::run(&config.file, storage, &receivers, list).await
+                replay::run(&config.source()?, storage, &receivers, list).await
             }
             Command::Silence { command } => command.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {
-                healthcheck::run(&config.file, listen).await
+                healthcheck::run(|| config.source(), listen).await
             }
             Command::Completions { shell } => packaging::completions(Arguments::command(), shell),
             Command::Man { folder } => packaging::man(Arguments::command(), &folder),
@@ -290,7 +304,8 @@ impl Run {
             warn!("running as root, which the exporter does not need: run it as a user of its own");
         }
         let mut signals = Signals::listen()?;
-        let mut config = self.adjusted(load(&self.config.file)?)?;
+        let source = self.config.source()?;
+        let mut config = self.adjusted(load(&source)?)?;
         warn_of(&config);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();
@@ -304,7 +319,7 @@ impl Run {
         let loader = move |which: Load| {
             let from_file = matches!(which, Load::File);
             let config = match which {
-                Load::File => load(&self.config.file),
+                Load::File => load(&source),
                 Load::Again(config) => config.again(&env),
             };
             let config = config.map_err(|errors| errors.to_string())?;
@@ -360,8 +375,8 @@ impl Demo {
     }
 }
 
-fn load(file: &Path) -> Result<Config, ConfigErrors> {
-    Config::load(file, &env)
+fn load(source: &Source) -> Result<Config, ConfigErrors> {
+    Config::load(source, &env)
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -22,6 +22,7 @@ mod secrets;
 mod shape;
 mod shard;
 mod shown;
+mod source;
 mod storage;
 mod table;
 mod targets;
@@ -39,7 +40,6 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::alert::config::AlertingConfig;
-use crate::file::{self, ReadError};
 use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::poll::config::PollConfig;
 use crate::secret::Secret;
@@ -51,6 +51,7 @@ pub use kinds::{ReceiverKind, ReceiverTable, Target, TargetKind};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
 pub use reading::Env;
 pub use shard::{Shard, ShardError};
+pub use source::Source;
 pub use storage::StorageConfig;
 pub use urls::origin;
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
@@ -60,9 +61,6 @@ use reading::{Findings, Reading};
 use secrets::Readers;
 use shape::{Shape, Show};
 use table::{Placed, Table};
-
-/// More than ten thousand targets take, in bytes.
-const LONGEST: u64 = 8 * 1024 * 1024;
 
 /// The configuration: complete, checked, with all secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +92,7 @@ pub struct Config {
     readers: Readers,
     /// The files that it names, with a digest of their content when it was read.
     pub files: Files,
-    /// The file and its text, which may hold secrets.
+    /// What messages call it, and its text, which may hold secrets.
     source: (PathBuf, Secret),
 }
 
@@ -120,13 +118,13 @@ const ROOT: Shape = Shape {
 };
 
 impl Config {
-    /// Reads a configuration file and the secret files it names.
+    /// Reads a configuration and the secret files it names.
     ///
     /// # Errors
     /// All mistakes in it, or that it cannot be read.
-    pub fn load(file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
-        let (text, readers) = read(file)?;
-        Ok(Self { readers, ..Self::parse(&text, file, env)? })
+    pub fn load(source: &Source, env: Env<'_>) -> Result<Self, ConfigErrors> {
+        let (text, readers) = source.read()?;
+        Ok(Self { readers, ..Self::parse(&text, source.name(), env)? })
     }
 
     /// Reads the same text again, with the current content of the files that it names.
@@ -208,38 +206,38 @@ impl Config {
     /// them.
     ///
     /// # Errors
-    /// When the file cannot be read, or its addresses are wrong.
-    pub fn load_listen(file: &Path) -> Result<Vec<SocketAddr>, ConfigErrors> {
+    /// When it cannot be read, or its addresses are wrong.
+    pub fn load_listen(source: &Source) -> Result<Vec<SocketAddr>, ConfigErrors> {
         let listen = |mut root: Table<'_, '_>| listen::read(&mut root.section("web", &web::SHAPE));
-        let listen = load_part(file, listen, |key| matches!(key, "web" | "web.listen"))?;
+        let listen = load_part(source, listen, |key| matches!(key, "web" | "web.listen"))?;
         Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
     }
 
     /// Reads only the token that the daemon's own clients need; absent: there is none, or it may not be read.
-    pub fn load_own_token(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Secret> {
+    pub fn load_own_token(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Option<Secret> {
         let token = |mut root: Table<'_, '_>| web::read_bearer_token(&mut root.section("web", &web::SHAPE));
-        load_part_with(file, env, token, |key| key.starts_with("web.bearer_token")).ok().flatten()
+        load_part_with(source, env, token, |key| key.starts_with("web.bearer_token")).ok().flatten()
     }
 
     /// Reads only where a daemon stores its data, and the names of its receivers. Secrets may be available to the daemon
     /// alone, and only while it runs.
     ///
     /// # Errors
-    /// When the file cannot be read, or these are wrong.
-    pub fn load_storage(file: &Path) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
+    /// When it cannot be read, or these are wrong.
+    pub fn load_storage(source: &Source) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
         let part = |mut root: Table<'_, '_>| {
             let storage = storage::read(root.section("storage", &storage::SHAPE));
             (storage, kinds::take_receiver_names(&mut root))
         };
         // An unknown table may be a misspelt one of these.
-        load_part(file, part, |_| true)
+        load_part(source, part, |_| true)
     }
 
     /// Reads only what concerns alerts. Secrets may be available to the daemon alone.
     ///
     /// # Errors
-    /// When the file cannot be read, or all mistakes in these.
-    pub fn load_alerting(file: &Path) -> Result<AlertingConfig, ConfigErrors> {
+    /// When it cannot be read, or all mistakes in these.
+    pub fn load_alerting(source: &Source) -> Result<AlertingConfig, ConfigErrors> {
         let part = |mut root: Table<'_, '_>| {
             let names = kinds::read_names(&root);
             let (rules, _) = alerts::read_all(&mut root, &names);
@@ -247,7 +245,7 @@ impl Config {
             alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names)
         };
         // An unknown table may be a misspelt one of these.
-        load_part(file, part, |_| true)
+        load_part(source, part, |_| true)
     }
 
     /// The same configuration for another shard.
@@ -336,33 +334,22 @@ impl Config {
     }
 }
 
-/// Reads a file and which users can read it.
-fn read(path: &Path) -> Result<(String, Readers), ConfigErrors> {
-    let bytes = || {
-        let file = file::open(path)?;
-        Ok((file::read_open(&file, LONGEST)?, secrets::readers(&file)?))
-    };
-    let (bytes, readers) = bytes().map_err(|error: ReadError| ConfigErrors::unreadable(path, &error))?;
-    let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))?;
-    Ok((text, readers))
-}
-
-/// Reads a part of a file. Reports only mistakes in the keys that matter.
+/// Reads a part of a configuration. Reports only mistakes in the keys that matter.
 fn load_part<T>(
-    file: &Path,
+    source: &Source,
     part: impl FnOnce(Table<'_, '_>) -> T,
     matters: fn(&str) -> bool,
 ) -> Result<T, ConfigErrors> {
-    load_part_with(file, &|_| None, part, matters)
+    load_part_with(source, &|_| None, part, matters)
 }
 
 fn load_part_with<T>(
-    file: &Path,
+    source: &Source,
     env: &dyn Fn(&str) -> Option<String>,
     part: impl FnOnce(Table<'_, '_>) -> T,
     matters: fn(&str) -> bool,
 ) -> Result<T, ConfigErrors> {
-    let (text, _) = read(file)?;
+    let (file, (text, _)) = (source.name(), source.read()?);
     let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
     if !syntax_errors.is_empty() {
         return Err(ConfigErrors::syntax(file, &text, &syntax_errors));

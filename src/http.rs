@@ -300,6 +300,12 @@ impl Client {
         self.certificate.not_after()
     }
 
+    /// The SHA-256 of the certificate that the server presented last, as `pin_sha256` has it; absent: it is trusted, or the
+    /// server presented none.
+    pub fn distrusted(&self) -> Option<String> {
+        self.certificate.distrusted()
+    }
+
     /// Sends a request and decodes the answer while it arrives, without holding it whole in memory. `decode` runs where the
     /// answer is received, so that no part of it moves to another thread.
     ///

@@ -1,5 +1,6 @@
 //! Clients for the watched systems: login, requests, private wire types, and one conversion to the model.
 
+pub mod detect;
 mod error;
 pub mod json;
 mod notes;

@@ -2,7 +2,6 @@ use std::{
     error::Error,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -16,9 +15,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::exit::Done;
+use super::{exit::Done, source::SourceError};
 use crate::{
-    config::Config,
+    config::{Config, Source},
     http::{self, options::TlsOptions},
 };
 
@@ -26,8 +25,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests `/-/healthy` from the daemon at `listen`, or at the first address of the configuration.
-pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
-    let address = own_address(file, listen)?;
+pub(super) async fn run(
+    source: impl FnOnce() -> Result<Source, SourceError>,
+    listen: Option<SocketAddr>,
+) -> Done {
+    let address = own_address(source, listen)?;
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await
         .map_err(|_| format!("{address} did not answer within {} s", PATIENCE.as_secs()))?
@@ -40,22 +42,25 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
     }
 }
 
-fn own_address(file: &Path, listen: Option<SocketAddr>) -> Result<SocketAddr, Box<dyn Error>> {
+fn own_address(
+    source: impl FnOnce() -> Result<Source, SourceError>,
+    listen: Option<SocketAddr>,
+) -> Result<SocketAddr, Box<dyn Error>> {
     match listen {
         Some(address) => Ok(address),
-        None => {
-            Ok(*Config::load_listen(file)?.first().ok_or("the configuration has no address to listen on")?)
-        }
+        None => Ok(*Config::load_listen(&source()?)?
+            .first()
+            .ok_or("the configuration has no address to listen on")?),
     }
 }
 
 /// Where the daemon at `listen`, or at the first address of the configuration, accepts connections, and whether they are
 /// encrypted.
 pub(super) async fn find(
-    file: &Path,
+    source: impl FnOnce() -> Result<Source, SourceError>,
     listen: Option<SocketAddr>,
 ) -> Result<(SocketAddr, bool), Box<dyn Error>> {
-    let address = own_address(file, listen)?;
+    let address = own_address(source, listen)?;
     let search = async {
         let stream = TcpStream::connect(&*reachable(address)).await?;
         let found = stream.peer_addr()?;

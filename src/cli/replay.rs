@@ -1,6 +1,6 @@
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -8,7 +8,7 @@ use super::exit::Done;
 use crate::{
     alert::state::firing_events,
     clock::Clock,
-    config::Config,
+    config::{Config, Source},
     model::{Notice, NoticeStatus, Timestamp},
     store::{Batch, Message, ReceiverState, Store},
 };
@@ -17,8 +17,8 @@ use crate::{
 /// the retries of failed receivers. With `list`, only lists the notices. Alerts that no longer fire are left out, because
 /// their end would not be notified. Without `receivers`, it applies to all configured receivers. `storage` overrides the
 /// configuration.
-pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[String], list: bool) -> Done {
-    let (configured_storage, configured) = Config::load_storage(file)?;
+pub(super) async fn run(source: &Source, storage: Option<PathBuf>, receivers: &[String], list: bool) -> Done {
+    let (configured_storage, configured) = Config::load_storage(source)?;
     let storage = storage.unwrap_or(configured_storage.path);
     if let Some(unknown) = receivers.iter().find(|name| !configured.contains(name)) {
         return Err(

@@ -15,7 +15,7 @@ use crate::{
     board::Board,
     clock::Clock,
     config::{Config, Shard},
-    daemon,
+    daemon::{self, StartError},
     exposition::{self, Format, Shown},
     model::{ActiveAlerts, Outcome, Report},
     store,
@@ -47,20 +47,10 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
         inbounds: config.users.inbounds,
         budgets: rule::budgets(&config.alerting),
     };
-    let key = daemon::hash_key_without_store(&config)?;
-    let refused = RefusedKeys::in_folder(&config.storage.path).without_waiting();
-    let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+    // Lists are read without pauses, and so the rest of one takes as long.
+    config.targets.iter_mut().for_each(|target| target.poll.load = 1.0);
     let progress = RefCell::new(Progress::new());
-    let mut reads = Vec::new();
-    for target in &mut config.targets {
-        // Lists are read without pauses, and so the rest of one takes as long.
-        target.poll.load = 1.0;
-        let (_, requests) = mpsc::unbounded_channel();
-        let poller = daemon::poller(target, Some(&key), &refused, &board, &telemetry, &clock, requests)?;
-        reads.push(poller.read_once(|report| progress.borrow_mut().show(report)));
-    }
-    let mut reports = future::join_all(reads).await;
-    reports.sort_by(|a, b| a.target.cmp(&b.target));
+    let reports = read(&config, &telemetry, &clock, |report| progress.borrow_mut().show(report)).await?;
 
     let failed = print_outcomes(&reports)?;
     let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
@@ -71,6 +61,27 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
         .try_for_each(|piece| out.write_all(&piece))?;
     out.flush()?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Reads all targets once, and shows each new report of one. The reports are in the order of the names.
+pub(super) async fn read(
+    config: &Config,
+    telemetry: &Telemetry,
+    clock: &Clock,
+    show: impl Fn(&Report),
+) -> Result<Vec<Report>, StartError> {
+    let key = daemon::hash_key_without_store(config)?;
+    let refused = RefusedKeys::in_folder(&config.storage.path).without_waiting();
+    let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+    let mut reads = Vec::new();
+    for target in &config.targets {
+        let (_, requests) = mpsc::unbounded_channel();
+        let poller = daemon::poller(target, Some(&key), &refused, &board, telemetry, clock, requests)?;
+        reads.push(poller.read_once(&show));
+    }
+    let mut reports = future::join_all(reads).await;
+    reports.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(reports)
 }
 
 /// Prints a line per target and part on stderr. Returns whether anything failed.

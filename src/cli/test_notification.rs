@@ -1,8 +1,4 @@
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 use super::exit::Done;
 use crate::{
@@ -28,8 +24,8 @@ pub(super) enum Tested {
 }
 
 /// Sends a labelled test notification to one receiver once, as other notifications are sent, or a ping to the service of
-/// the heartbeat. Prints what the server said and the outcome, of each replica of an Alertmanager.
-pub(super) async fn run(config: &Config, tested: &Tested) -> Done {
+/// the heartbeat. Writes what the server said and the outcome to `out`, of each replica of an Alertmanager.
+pub(super) async fn run(config: &Config, tested: &Tested, out: &mut dyn Write) -> Done {
     let now = Clock::system().now();
     let table = match tested {
         Tested::Named(name) => config.receivers.iter().find(|table| table.name == *name),
@@ -38,7 +34,7 @@ pub(super) async fn run(config: &Config, tested: &Tested) -> Done {
     match (table, tested, &config.heartbeat) {
         (Some(table), ..) => {
             let answers = notify(config, table, now).await?;
-            report(&format!("receiver {}", table.name), "it", answers)
+            report(&format!("receiver {}", table.name), "it", answers, out)
         }
         (None, Tested::Named(name), _) if name != HEARTBEAT => {
             let mut names: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
@@ -52,7 +48,7 @@ pub(super) async fn run(config: &Config, tested: &Tested) -> Done {
         }
         (None, _, Some(heartbeat)) => {
             let answers = vec![ping(heartbeat, now).await?];
-            report(HEARTBEAT, "a ping, which counts like any other", answers)
+            report(HEARTBEAT, "a ping, which counts like any other", answers, out)
         }
         (None, _, None) => Err("there is no [heartbeat] in the configuration".into()),
     }
@@ -83,9 +79,8 @@ async fn ping(heartbeat: &HeartbeatConfig, now: Moment) -> Result<Answer, String
     heartbeat::ping_once(heartbeat, now).await.map_err(|why| format!("{HEARTBEAT}: {why}"))
 }
 
-/// Prints answers on the standard output, and returns the refusals. `sent` is what was sent, as the object of a sentence.
-fn report(who: &str, sent: &str, answers: Vec<Answer>) -> Done {
-    let mut out = io::stdout().lock();
+/// Writes answers, and returns the refusals. `sent` is what was sent, as the object of a sentence.
+fn report(who: &str, sent: &str, answers: Vec<Answer>, out: &mut dyn Write) -> Done {
     let mut failures = Vec::new();
     for Answer { said, outcome } in answers {
         if let Some(said) = said {

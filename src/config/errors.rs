@@ -80,6 +80,11 @@ impl ConfigErrors {
         self.errors.iter()
     }
 
+    /// The first of them, without its place: what was seen; what to write instead.
+    pub fn first(&self) -> &str {
+        self.errors.first().map_or("", |error| &error.text)
+    }
+
     pub(super) fn unreadable(file: &Path, error: &ReadError) -> Self {
         Self::single(file, None, error.to_string())
     }
@@ -87,7 +92,7 @@ impl ConfigErrors {
     pub(super) fn not_utf8(file: &Path, error: &FromUtf8Error) -> Self {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let position = Positions::of(&String::from_utf8_lossy(good)).at(good.len());
-        Self::single(file, Some(position), "a byte that is not UTF-8; save the file as UTF-8".to_owned())
+        Self::single(file, Some(position), "a byte that is not UTF-8; save it as UTF-8".to_owned())
     }
 
     pub(super) fn syntax(file: &Path, text: &str, errors: &[toml::de::Error]) -> Self {

@@ -111,6 +111,17 @@ impl PanelUrl {
         Ok(PanelUrl { url, socket: Some(path.into()) })
     }
 
+    /// The whole address as the configuration has it, for the one place that writes it there.
+    pub fn expose(&self) -> String {
+        let path = self.url.path().trim_end_matches('/');
+        match &self.socket {
+            Some(socket) if path.is_empty() => format!("unix://{}", socket.display()),
+            Some(socket) => format!("unix://{}:{path}/", socket.display()),
+            None if path.is_empty() => self.origin(),
+            None => self.join("/"),
+        }
+    }
+
     /// The path of the Unix socket, if it is one.
     pub fn socket(&self) -> Option<&Path> {
         self.socket.as_deref()
@@ -299,6 +310,20 @@ mod tests {
         assert!(PanelUrl::parse(&format!("unix:///{}", "s".repeat(SOCKET_PATH - 1))).is_ok());
         assert!(PanelUrl::parse(&format!("unix:///{}", "s".repeat(SOCKET_PATH))).is_err());
         assert_eq!(PanelUrl::parse("unix:///s:/base?a=1"), Err(PanelUrlError::Query));
+    }
+
+    #[test]
+    fn an_address_is_written_as_it_is_read() {
+        for text in [
+            "https://panel.example.com:8000",
+            "https://[2001:db8::1]:8443/hid/den/",
+            "unix:///run/panel.sock",
+            "unix:///run/panel.sock:/hid/den/",
+        ] {
+            let url = PanelUrl::parse(text).unwrap();
+            assert_eq!(url.expose(), text);
+            assert_eq!(PanelUrl::parse(&url.expose()), Ok(url));
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 pub(super) use self::words::{REQUIRES_CERTIFICATE, in_words};
 use self::{
-    certificate::Parts,
+    certificate::{Parts, fingerprint},
     words::{Authorities, Presented},
 };
 use crate::{file, http::options::TlsOptions, model::Timestamp};
@@ -61,27 +61,42 @@ pub fn install_crypto_provider() {
     drop(aws_lc_rs::default_provider().install_default());
 }
 
-/// The expiry of the certificate that the server presented last.
+/// What is remembered of the certificate that the server presented last.
 #[derive(Debug)]
-pub(super) struct LeafSeen(AtomicI64);
+pub(super) struct LeafSeen {
+    /// Its expiry, in unix seconds.
+    not_after: AtomicI64,
+    /// Its fingerprint, if it is not trusted.
+    distrusted: Mutex<Option<String>>,
+}
 
 impl LeafSeen {
     const NEVER: i64 = i64::MIN;
 
     pub(super) fn not_after(&self) -> Option<Timestamp> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|secs| *secs != Self::NEVER).map(Timestamp::from_secs)
+        let not_after = Some(self.not_after.load(Ordering::Relaxed));
+        not_after.filter(|secs| *secs != Self::NEVER).map(Timestamp::from_secs)
+    }
+
+    pub(super) fn distrusted(&self) -> Option<String> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn judge(&self, leaf: &CertificateDer<'_>, is_trusted: bool) {
+        let distrusted = (!is_trusted).then(|| fingerprint(leaf));
+        *self.distrusted.lock().unwrap_or_else(PoisonError::into_inner) = distrusted;
     }
 
     fn remember(&self, leaf: &CertificateDer<'_>) {
         if let Some((_, end)) = Parts::read(leaf).ok().and_then(|parts| parts.validity()) {
-            self.0.store(i64::try_from(end).unwrap_or(i64::MAX), Ordering::Relaxed);
+            self.not_after.store(i64::try_from(end).unwrap_or(i64::MAX), Ordering::Relaxed);
         }
     }
 }
 
 impl Default for LeafSeen {
     fn default() -> Self {
-        LeafSeen(AtomicI64::new(Self::NEVER))
+        LeafSeen { not_after: AtomicI64::new(Self::NEVER), distrusted: Mutex::default() }
     }
 }
 
@@ -241,7 +256,7 @@ impl ServerCertVerifier for Verifier {
             };
             verified.map_err(|err| presented.refused(&err, authorities).into())
         };
-        match (&self.trust, parts) {
+        let verified = match (&self.trust, parts) {
             (Trust::Anyone, _) => Ok(ServerCertVerified::assertion()),
             (Trust::Pinned(pins), _)
                 if pins.iter().any(|pin| Sha256::digest(end_entity).as_slice() == pin) =>
@@ -255,7 +270,9 @@ impl ServerCertVerifier for Verifier {
             (Trust::File(verifier, own), _) => verify(Authorities::File(own), verifier.as_ref()),
             (Trust::System(verifier), _) => verify(Authorities::System, Some(verifier)),
             (Trust::Nothing, _) => Err(CertificateError::UnknownIssuer.into()),
-        }
+        };
+        self.leaf.judge(end_entity, verified.is_ok());
+        verified
     }
 
     /// As rustls does, but also with the key of a certificate that it cannot read, such as one of version 1.

@@ -185,7 +185,8 @@ async fn the_first_walk_of_a_large_panel_says_how_far_it_is() {
         };
         assert_eq!((walk.read, walk.size), (read, Some(20_000)));
         // At 10 s a page and 10 % load, the whole takes 4000 s.
-        let left = Duration::from_secs(4000).mul_f64(1.0 - walk.read as f64 / 20_000.0);
+        let left =
+            Duration::from_secs(4000).mul_f64(1.0 - f64::from(u32::try_from(walk.read).unwrap()) / 20_000.0);
         assert_eq!(walk.left, Some(left), "{secs} s");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use proxymeter::{
     alert::{config::AlertingConfig, rule::Rules},
-    config::Config,
+    config::{Config, Source},
 };
 
 use crate::common::golden::assert_golden;
@@ -263,7 +263,7 @@ fn byte_order_marks_are_dropped_in_every_file() {
         out.starts_with("exporter.toml is valid: 1 targets\n") && out.contains("https://127.0.0.1"),
         "{out}"
     );
-    let config = Config::load(&folder.join("exporter.toml"), &|_| None).unwrap();
+    let config = Config::load(&Source::File(folder.join("exporter.toml")), &|_| None).unwrap();
     assert!(!config.files.have_changed());
 
     for (name, content) in &files {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
 use proxymeter::config::{
-    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target,
+    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Source, Target,
     TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
@@ -43,7 +43,7 @@ fn every_mistake_has_its_message() {
     let files = toml_files("bad");
     assert!(files.len() > 140, "{} files", files.len());
     for file in files {
-        let errors = Config::load(&file, &env).expect_err(&file.display().to_string());
+        let errors = Config::load(&Source::from(&*file), &env).expect_err(&file.display().to_string());
         let seen = format!("{errors}\n").replace(&format!("{FIXTURES}/"), "");
         assert_golden(file.with_extension("txt"), &seen);
     }
@@ -78,7 +78,7 @@ fn targets_behind_proxies_sockets_and_gateways() {
 #[test]
 fn good_files_load() {
     for file in toml_files("good") {
-        if let Err(errors) = Config::load(&file, &env) {
+        if let Err(errors) = Config::load(&Source::from(&*file), &env) {
             panic!("{errors}");
         }
     }
@@ -664,7 +664,7 @@ fn the_address_is_found_whatever_else_is_wrong() {
     let file = folder.path().join("exporter.toml");
     let listen = |text: &str| {
         fs::write(&file, text).unwrap();
-        Config::load_listen(&file).map_err(|errors| errors.to_string())
+        Config::load_listen(&Source::from(&*file)).map_err(|errors| errors.to_string())
     };
     let wrong =
         "tls_cert_file = 'gone.pem'\nbasic_auth = 1\n[marzban.home]\npassword_file = 'gone'\n[nonsense]";
@@ -720,7 +720,7 @@ fn entries_of_a_price_list_that_cannot_be_read_are_a_warning() {
 
 #[test]
 fn unreadable_files_are_told() {
-    let message = |file: &str| Config::load(Path::new(file), &env).unwrap_err().to_string();
+    let message = |file: &str| Config::load(&Source::from(Path::new(file)), &env).unwrap_err().to_string();
     assert_eq!(
         message("no/such/file.toml"),
         "no/such/file.toml: cannot be read: No such file or directory (os error 2)"
@@ -730,10 +730,7 @@ fn unreadable_files_are_told() {
     let file = folder.path().join("latin1.toml");
     fs::write(&file, b"# caf\xe9\n[web]\n").unwrap();
     let message = message(file.to_str().unwrap());
-    assert!(
-        message.ends_with("latin1.toml:1:6: a byte that is not UTF-8; save the file as UTF-8"),
-        "{message}"
-    );
+    assert!(message.ends_with("latin1.toml:1:6: a byte that is not UTF-8; save it as UTF-8"), "{message}");
 }
 
 #[test]
@@ -914,7 +911,7 @@ fn secrets_in_a_configuration_open_to_everyone_are_a_warning() {
     for (text, mode, env, keys) in cases {
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        let config = Config::load(&file, env).unwrap();
+        let config = Config::load(&Source::from(&*file), env).unwrap();
         let expected = format!(
             "{}: any user of this machine may read the secrets in this file, {keys};",
             file.display()
@@ -926,6 +923,42 @@ fn secrets_in_a_configuration_open_to_everyone_are_a_warning() {
             assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
         }
     }
+}
+
+/// A container can run without a file.
+#[test]
+fn the_environment_can_hold_the_whole_configuration() {
+    let source = |text: &str| Source::environment(text.into()).unwrap();
+    assert_eq!((source(""), source(" \n")), (None, None));
+    let text = "[web]\nlisten = '127.0.0.1:9999'\n[storage]\npath = 'kept'\n[marzban.home]\n\
+                url = 'https://panel.example.com'\nusername = 'exporter'\n[email.ops]\nsmarthost = 'mail'\n\
+                from = 'a@example.com'\nto = 'b@example.com'\n";
+    let whole = source(text).unwrap();
+    assert!(!format!("{whole:?}").contains("panel"), "{whole:?}");
+    let env = |name: &str| (name == "PROXYMETER_MARZBAN_HOME_PASSWORD").then(|| "hunter2".to_owned());
+    let config = Config::load(&whole, &env).unwrap();
+    // Relative paths start in the working directory.
+    assert_eq!(config.storage.path, Path::new("kept"));
+    assert_eq!(doubts(&config), Vec::<String>::new());
+    assert_eq!(config.again(&env).unwrap(), config);
+    assert_eq!(Config::load_listen(&whole).unwrap(), ["127.0.0.1:9999".parse().unwrap()]);
+    assert_eq!(Config::load_storage(&whole).unwrap().1, ["ops"]);
+    assert!(Config::load_alerting(&whole).unwrap().enabled);
+
+    // Secrets in it are as safe as in a variable of their own.
+    let inline = source(&format!("{text}username = 'alerts'\npassword = 'hunter2'\n")).unwrap();
+    assert_eq!(doubts(&Config::load(&inline, &env).unwrap()), Vec::<String>::new());
+
+    for (text, said) in [
+        ("[web]\nlisten = 1\n", "PROXYMETER_CONFIG:2:10: web.listen: "),
+        ("exporter.toml", "PROXYMETER_CONFIG:1:9: not TOML: "),
+    ] {
+        let errors = Config::load(&source(text).unwrap(), &no_env).unwrap_err().to_string();
+        assert!(errors.starts_with(said), "{errors}");
+    }
+    let latin1 = std::os::unix::ffi::OsStringExt::from_vec(b"# caf\xe9\n".to_vec());
+    let said = Source::environment(latin1).unwrap_err().to_string();
+    assert_eq!(said, "PROXYMETER_CONFIG:1:6: a byte that is not UTF-8; save it as UTF-8");
 }
 
 /// Values of every kind in every key that may hold a secret: none of them may come out again, neither in an error
@@ -1149,7 +1182,7 @@ fn the_storage_and_the_receivers_are_found_whatever_else_is_wrong() {
     let file = folder.path().join("exporter.toml");
     let storage = |text: &str| {
         fs::write(&file, text).unwrap();
-        let found = Config::load_storage(&file).map_err(|errors| errors.to_string());
+        let found = Config::load_storage(&Source::from(&*file)).map_err(|errors| errors.to_string());
         found.map(|(storage, receivers)| (storage.path, receivers))
     };
     let tables = "[marzban.home]\npassword_file = 'gone'\n[webhook.oncall]\nurl_file = 'gone'\n[email.ops]\n";
@@ -1412,7 +1445,8 @@ fn doubts(config: &Config) -> Vec<String> {
 }
 
 fn load(name: &str) -> Config {
-    Config::load(&Path::new(FIXTURES).join(name), &env).unwrap_or_else(|errors| panic!("{errors}"))
+    Config::load(&Source::File(Path::new(FIXTURES).join(name)), &env)
+        .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn marzban(target: &Target) -> &MarzbanConfig {

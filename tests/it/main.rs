@@ -22,6 +22,7 @@ mod exposition;
 mod floors;
 mod heartbeat;
 mod hosts;
+mod init;
 mod marzban;
 mod metrics_reference;
 mod mutation;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::common::{
-    daemon::{Home, wait_for, webhook},
+    daemon::{Daemon, Home, wait_for, webhook},
     hook::{Hook, Reply},
     listener::closed_address,
     simulated::Served,
@@ -143,6 +143,78 @@ fn a_wrong_configuration_is_told_with_its_lines_and_ends_in_one() {
     let (code, _, err) = run(&["check-config", "--config.file=/nonexistent/exporter.toml"]);
     assert_eq!(code, Some(1));
     assert!(err.contains("/nonexistent/exporter.toml"), "{err}");
+}
+
+#[test]
+fn a_folder_without_a_configuration_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |arguments: &[&str]| {
+        let output = proxymeter(arguments)
+            .current_dir(folder.path())
+            .env_remove("PROXYMETER_CONFIG")
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in [&[][..], &["run"], &["check-config"], &["scrape"], &["healthcheck"]] {
+        let (code, err) = in_folder(arguments);
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert!(
+            err.starts_with("proxymeter: exporter.toml: cannot be read: No such file or directory"),
+            "{err}"
+        );
+        let lines: Vec<_> = err.lines().collect();
+        assert_eq!(lines.len(), 4, "{err}");
+        for (line, way) in lines[1..].iter().zip(["init", "demo", "--config.file=FILE"]) {
+            assert!(line.starts_with(&format!("proxymeter {way} ")), "{err}");
+        }
+    }
+    // One that was named is not there: the person knows about files.
+    let (_, err) = in_folder(&["--config.file=exporter.toml"]);
+    assert_eq!(err.lines().count(), 1, "{err}");
+
+    let (code, example, _) = run(&["example-config"]);
+    assert_eq!((code, &*example), (Some(0), include_str!("../../exporter.example.toml")));
+}
+
+#[test]
+fn a_daemon_needs_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let panel = Served::start();
+    let text = format!(
+        "[web]\nlisten = '127.0.0.1:0'\n[poll]\ninterval = '5s'\n[marzban.home]\nurl = 'http://{}'\nusername = 'root'\n",
+        panel.address
+    );
+    let by_variables = |arguments: &[&str], text: &str| {
+        let mut command = proxymeter(arguments);
+        command.current_dir(folder.path()).env("PROXYMETER_CONFIG", text);
+        command.env("PROXYMETER_MARZBAN_HOME_PASSWORD", "root-password");
+        command
+    };
+    let daemon = Daemon::run(by_variables(&["--storage.path=kept"], &text));
+    wait_for("the first read", || daemon.value("proxymeter_up{target=\"home\",system=\"marzban\"}"));
+    assert!(folder.path().join("kept").is_dir());
+    // The environment is still the same.
+    daemon.reload();
+    assert_eq!(daemon.stop().0, Some(0));
+
+    // A file that is named comes first, and one that is just there does not.
+    let file = folder.path().join("exporter.toml");
+    fs::write(&file, "wrong").unwrap();
+    let check = |arguments: &[&str], text: &str| {
+        let output = by_variables(arguments, text).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check(&["check-config"], &text).0, Some(0));
+    for (arguments, text, said) in [
+        (&["check-config", "--config.file=exporter.toml"][..], &*text, "exporter.toml:1:"),
+        (&["check-config"], " ", "exporter.toml:1:"),
+        (&["check-config"], "[web]\nlisten = 1\n", "PROXYMETER_CONFIG:2:10: web.listen: "),
+    ] {
+        let (code, err) = check(arguments, text);
+        assert_eq!(code, Some(1));
+        assert!(err.contains(said), "{said}: {err}");
+    }
 }
 
 #[test]

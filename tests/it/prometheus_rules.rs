@@ -9,7 +9,7 @@ use proxymeter::{
         promql::{DIFFERENCES, PrometheusRule, groups, of_targets, of_users},
         rule::{KINDS, Question, Rules},
     },
-    config::Config,
+    config::{Config, Source},
     exposition::families,
 };
 
@@ -47,7 +47,7 @@ fn the_files_have_the_default_rules() {
 /// A configuration in which most rules differ from the default ones.
 fn own() -> Rules {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(OWN);
-    Rules::new(&Config::load(&config, &|_| None).unwrap().alerting).unwrap()
+    Rules::new(&Config::load(&Source::from(&*config), &|_| None).unwrap().alerting).unwrap()
 }
 
 fn all(rules: &Rules) -> Vec<PrometheusRule> {

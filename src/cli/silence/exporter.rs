@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        arguments::{ConfigFile, env},
         healthcheck::find,
+        source::{ConfigFile, env},
     },
     config::{Config, parse_listen},
     file,
@@ -129,7 +129,7 @@ impl Exporter {
         if let Some(url) = &self.url {
             return PanelUrl::parse(url).map_err(|err| format!("--url: {err}").into());
         }
-        let (address, tls) = find(&self.config.file, self.listen).await?;
+        let (address, tls) = find(|| self.config.source(), self.listen).await?;
         let scheme = if tls { "https" } else { "http" };
         Ok(PanelUrl::parse(&format!("{scheme}://{address}"))?)
     }
@@ -146,7 +146,9 @@ impl Exporter {
             (_, _, Some(file)) => Ok(Login::Token(read(file)?)),
             // It is for this machine's exporter alone.
             _ if self.url.is_none() => {
-                Ok(Config::load_own_token(&self.config.file, &env).map_or(Login::Nothing, Login::Token))
+                let source = self.config.source().ok();
+                let token = source.and_then(|source| Config::load_own_token(&source, &env));
+                Ok(token.map_or(Login::Nothing, Login::Token))
             }
             _ => Ok(Login::Nothing),
         }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{Config, ROOT};
+use super::super::{Config, ROOT, Source};
 use super::*;
 
 /// Every key that takes text of the operator's own, with a word in it that must not be shown, each another one. A file
@@ -308,7 +308,7 @@ fn users_are_shown_where_they_are_named() {
 #[test]
 fn what_is_shown_is_toml_in_the_order_of_the_text() {
     let file = Path::new("tests/fixtures/config/good/full.toml");
-    let config = Config::load(file, &|_| None).unwrap();
+    let config = Config::load(&Source::from(file), &|_| None).unwrap();
     let shown = config.shown();
     let golden = Path::new("tests/fixtures/config/shown.toml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -105,7 +105,7 @@ pub(super) fn page(title: &str) -> Answer {
 }
 
 pub(super) fn login_page(generation: Generation) -> Answer {
-    let script = |version| format!("<script src=\"/assets/vue.min.js?{version}\"></script>");
+    let script = |version| format!("<script src=\"/assets/ant-design-vue/antd.min.js?{version}\"></script>");
     Answer::bytes(200, HTML, html("Login", &generation.page_version().map(script).unwrap_or_default()))
 }
 

@@ -1,0 +1,287 @@
+//! Which system is at an address, and how to log in to it.
+
+use std::{
+    env,
+    error::Error,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    dialog::{Dialog, say},
+    draft::{Draft, Table},
+    secret::secret,
+};
+use crate::{
+    http::{Client, options::parse_sha256},
+    upstream::detect,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct PanelFlags {
+    /// Address of the panel or LLM proxy, as in a browser, with its base path.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Which system it is. Default: found out.
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// Name of the target in metrics and notifications. Default: home, and llm for CLIProxyAPI.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Name of an admin of the panel.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File with the admin's password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// File with the secret of two-factor authentication (x-ui family).
+    #[arg(long, value_name = "FILE", requires = "username")]
+    totp_secret_file: Option<PathBuf>,
+    /// File with the API token of 3x-ui, the API key of PasarGuard, or the management key of CLIProxyAPI.
+    #[arg(long, value_name = "FILE", conflicts_with = "username")]
+    token_file: Option<PathBuf>,
+    /// SHA-256 of the certificate to trust, such as a self-signed one: 64 hex digits, with or without colons.
+    #[arg(long, value_name = "SHA256", value_parser = pin)]
+    pin: Option<String>,
+}
+
+fn pin(text: &str) -> Result<String, &'static str> {
+    let is_one = parse_sha256(text).is_some();
+    is_one
+        .then(|| text.to_owned())
+        .ok_or("write 64 hex digits, as openssl x509 -noout -fingerprint -sha256 prints")
+}
+
+/// The systems, by the words that head their tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Marzban or PasarGuard.
+    Marzban,
+    /// The x-ui family.
+    Xui,
+    /// CLIProxyAPI.
+    Cliproxy,
+}
+
+impl From<detect::Kind> for Kind {
+    fn from(kind: detect::Kind) -> Self {
+        match kind {
+            detect::Kind::Marzban => Kind::Marzban,
+            detect::Kind::Xui => Kind::Xui,
+            detect::Kind::Cliproxy => Kind::Cliproxy,
+        }
+    }
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Marzban => "marzban",
+            Kind::Xui => "xui",
+            Kind::Cliproxy => "cliproxy",
+        }
+    }
+
+    /// The table of the panel, without a login.
+    fn table(self, name: &str, url: &str, pin: Option<&str>) -> Table {
+        Table::new(self.word(), name).with_text("url", url).with_pin(pin.map(str::to_owned))
+    }
+
+    /// A key that stands for any login.
+    fn any_login(self) -> &'static str {
+        match self {
+            Kind::Marzban => "api_key",
+            Kind::Xui => "token",
+            Kind::Cliproxy => "management_key",
+        }
+    }
+}
+
+/// A system that answers.
+pub(super) struct Found {
+    kind: Kind,
+    /// As the configuration has it. The path may be a secret.
+    url: String,
+    origin: String,
+    pin: Option<String>,
+}
+
+impl Found {
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+/// Finds out what is at the address.
+pub(super) async fn find(flags: &PanelFlags, dialog: &Dialog) -> Result<Found, Box<dyn Error>> {
+    loop {
+        let url = match &flags.url {
+            Some(url) => url.clone(),
+            None => {
+                let question = "Address of the panel or LLM proxy, as in a browser, with its base path";
+                dialog.text(question, None, "--url").await?
+            }
+        };
+        match locate(flags, &url, dialog).await {
+            Err(why) if flags.url.is_none() => say(why)?,
+            found => return found,
+        }
+    }
+}
+
+async fn locate(flags: &PanelFlags, url: &str, dialog: &Dialog) -> Result<Found, Box<dyn Error>> {
+    let mut pin = flags.pin.clone();
+    let all = detect::Kind::ALL;
+    let mut kinds =
+        all.into_iter().filter(|kind| flags.kind.is_none_or(|wanted| wanted == (*kind).into())).peekable();
+    let mut nowhere = String::new();
+    while let Some(asked) = kinds.peek().copied() {
+        let kind = Kind::from(asked);
+        let table = kind.table("init", url, pin.as_deref()).with_text(kind.any_login(), "any");
+        let config =
+            Draft::new("init".as_ref(), table).config().map_err(|errors| errors.first().to_owned())?;
+        let endpoint = config.targets.first().ok_or("there is no target")?.endpoint();
+        let origin = endpoint.url.origin();
+        let http = Client::new(endpoint)?;
+        let is_it = asked.is_at(&http, &endpoint.url).await;
+        match (is_it, http.distrusted()) {
+            // Of a system that was named, this was to find out whether its certificate is trusted.
+            (Ok(is_it), _) if is_it || flags.kind.is_some() => {
+                return Ok(Found { kind, url: endpoint.url.expose(), origin, pin });
+            }
+            (Ok(_), _) => {
+                nowhere = format!(
+                    "{origin}: no system that is known here answers at this address; check the URL and its base path, or \
+                     name the system with --kind"
+                );
+                kinds.next();
+            }
+            (Err(why), Some(presented)) if dialog.asks() && flags.pin.is_none() && pin.is_none() => {
+                say(format_args!("{origin}: {why}"))?;
+                say(format_args!(
+                    "The certificate has this SHA-256 fingerprint:\n  {presented}\n\
+                     On the panel's host: openssl x509 -in cert.pem -noout -fingerprint -sha256"
+                ))?;
+                if !dialog.agrees("Trust this certificate, and no other", false).await? {
+                    return Err("the certificate is not trusted, so nothing was sent".into());
+                }
+                pin = Some(presented);
+            }
+            (Err(why), Some(presented)) => {
+                return Err(format!("{origin}: {why}; here, that is --pin={presented}").into());
+            }
+            (Err(why), None) => return Err(format!("{origin}: {why}").into()),
+        }
+    }
+    Err(nowhere.into())
+}
+
+/// Asks how to log in. Returns the table of the panel.
+pub(super) async fn log_in(
+    flags: &PanelFlags,
+    found: &Found,
+    dialog: &Dialog,
+) -> Result<Table, Box<dyn Error>> {
+    let Found { kind, url, origin, pin } = found;
+    let default = if *kind == Kind::Cliproxy { "llm" } else { "home" };
+    say(format_args!(
+        "{} answers at {origin}.",
+        match kind {
+            Kind::Marzban => "Marzban or PasarGuard",
+            Kind::Xui => "A panel of the x-ui family",
+            Kind::Cliproxy => "CLIProxyAPI",
+        }
+    ))?;
+    let name = match &flags.name {
+        Some(name) => name.clone(),
+        None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
+    };
+    let table = kind.table(&name, url, pin.as_deref());
+    let login = Login { flags, dialog };
+    match kind {
+        Kind::Marzban => login.of_marzban(table).await,
+        Kind::Xui => login.of_xui(table).await,
+        Kind::Cliproxy => {
+            let question = "Management key (remote-management.secret-key)";
+            let table = login.token(table, "management_key", question).await?;
+            Ok(table.with_hints(&[
+                "Servers from 6.10.8 on hand each record of usage out once. To take them, if nothing else does:",
+                "usage = \"queue\"",
+            ]))
+        }
+    }
+}
+
+struct Login<'a> {
+    flags: &'a PanelFlags,
+    dialog: &'a Dialog,
+}
+
+const WAYS: &str = "--username with --password-file, or --token-file,";
+
+impl Login<'_> {
+    async fn of_marzban(&self, table: Table) -> Result<Table, Box<dyn Error>> {
+        let question = "User name of an admin (empty: an API key of PasarGuard 5.1 and later)";
+        match self.username(&table, "api_key", question).await? {
+            Some(username) => self.password(table, username).await,
+            None => self.token(table, "api_key", "API key").await,
+        }
+    }
+
+    async fn of_xui(&self, table: Table) -> Result<Table, Box<dyn Error>> {
+        let question =
+            "User name of the admin (empty: an API token of 3x-ui 3.0 and later, which needs no login)";
+        let Some(username) = self.username(&table, "token", question).await? else {
+            return self.token(table, "token", "API token").await;
+        };
+        let table = self.password(table, username).await?;
+        let (key, file) = ("totp_secret", self.flags.totp_secret_file.as_deref());
+        let question = "Secret of two-factor authentication (empty: it is off)";
+        match secret(self.dialog, &table, key, file, None, question).await? {
+            Some(value) => Ok(table.with(key, value)),
+            None => Ok(table),
+        }
+    }
+
+    /// The name to log in with; absent: the login is the secret of `token`.
+    async fn username(
+        &self,
+        table: &Table,
+        token: &str,
+        question: &str,
+    ) -> Result<Option<String>, Box<dyn Error>> {
+        if self.flags.token_file.is_some() || env::var_os(table.variable(token)).is_some() {
+            return Ok(None);
+        }
+        if let Some(username) = &self.flags.username {
+            return Ok(Some(username.clone()));
+        }
+        let default = self.dialog.asks().then_some("");
+        Ok(Some(self.dialog.text(question, default, WAYS).await?).filter(|name| !name.is_empty()))
+    }
+
+    async fn password(&self, table: Table, username: String) -> Result<Table, Box<dyn Error>> {
+        let (table, file) = (table.with_text("username", username), self.flags.password_file.as_deref());
+        self.needed(table, "password", file, "--password-file", "Password").await
+    }
+
+    async fn token(&self, table: Table, key: &'static str, question: &str) -> Result<Table, Box<dyn Error>> {
+        self.needed(table, key, self.flags.token_file.as_deref(), "--token-file", question).await
+    }
+
+    async fn needed(
+        &self,
+        table: Table,
+        key: &'static str,
+        file: Option<&Path>,
+        flag: &'static str,
+        question: &str,
+    ) -> Result<Table, Box<dyn Error>> {
+        match secret(self.dialog, &table, key, file, Some(flag), question).await? {
+            Some(value) => Ok(table.with(key, value)),
+            None => Err(format!("the {key} is empty, so nothing was sent").into()),
+        }
+    }
+}
