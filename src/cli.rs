@@ -302,10 +302,10 @@ impl Run {
         self.log.start();
         let mut signals = Signals::listen()?;
         let source = self.config.source()?;
-        let mut config = self.adjusted(load(&source)?)?;
         if is_root() {
             warn!("running as root, which the exporter does not need: run it as a user of its own");
         }
+        let mut config = self.adjusted(load(&source)?)?;
         warn_of(&config);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();

@@ -24,11 +24,7 @@ use self::{
     dialog::{Dialog, say},
     draft::Draft,
 };
-use super::{
-    exit::Done,
-    scrape,
-    source::{self, env},
-};
+use super::{env, exit::Done, scrape, source};
 use crate::{
     clock::Clock,
     config::{Config, Source},

@@ -12,11 +12,6 @@ use crate::{
     file::{self, ReadError},
 };
 
-/// An environment variable.
-pub(super) fn env(name: &str) -> Option<String> {
-    env::var(name).ok()
-}
-
 /// The file of a folder without other instructions.
 pub(super) const DEFAULT: &str = "exporter.toml";
 

@@ -229,7 +229,7 @@ fn commands_add_list_and_expire() {
 fn tls_address(daemon: &Daemon) -> String {
     wait_for("the daemon to listen", || {
         let log = daemon.log();
-        let address = log.split("listening on https://").nth(1)?.split_whitespace().next()?;
+        let address = log.split("listening on https://").nth(1)?.split(['"', ' ']).next()?;
         Some(address.to_owned())
     })
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    cli::source::env,
+    cli::env,
     config::{Config, ConfigErrors},
     secret::Secret,
 };

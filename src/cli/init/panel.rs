@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     dialog::{Dialog, say},
@@ -14,11 +14,8 @@ use super::{
     secret::secret,
 };
 use crate::{
-    http::{
-        Client,
-        options::{Endpoint, parse_sha256},
-    },
-    upstream::detect::Kind,
+    http::{Client, options::parse_sha256},
+    upstream::detect,
 };
 
 #[derive(Debug, Args)]
@@ -26,8 +23,8 @@ pub(super) struct PanelFlags {
     /// Address of the panel or LLM proxy, as in a browser, with its base path.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Which system it is: marzban (or PasarGuard), xui (the x-ui family) or cliproxy. Default: found out.
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    /// Which system it is. Default: found out.
+    #[arg(long, value_enum)]
     kind: Option<Kind>,
     /// Name of the target in metrics and notifications. Default: home, and llm for CLIProxyAPI.
     #[arg(long, value_name = "NAME")]
@@ -56,27 +53,49 @@ fn pin(text: &str) -> Result<String, &'static str> {
         .ok_or("write 64 hex digits, as openssl x509 -noout -fingerprint -sha256 prints")
 }
 
-fn kind(word: &str) -> Result<Kind, String> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word);
-    kind.ok_or_else(|| format!("write one of {}", Kind::ALL.map(Kind::word).join(", ")))
+/// The systems, by the words that head their tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Marzban or PasarGuard.
+    Marzban,
+    /// The x-ui family.
+    Xui,
+    /// CLIProxyAPI.
+    Cliproxy,
 }
 
-/// The table of a panel, without a login.
-fn table(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Table {
-    Table::new(kind.word(), name).with_text("url", url).with_pin(pin.map(str::to_owned))
+impl From<detect::Kind> for Kind {
+    fn from(kind: detect::Kind) -> Self {
+        match kind {
+            detect::Kind::Marzban => Kind::Marzban,
+            detect::Kind::Xui => Kind::Xui,
+            detect::Kind::Cliproxy => Kind::Cliproxy,
+        }
+    }
 }
 
-/// Reads what is known before the login. Errors are those of the address or the name.
-fn endpoint(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Result<Endpoint, String> {
-    let any_login = match kind {
-        Kind::Marzban => "api_key",
-        Kind::Xui => "token",
-        Kind::Cliproxy => "management_key",
-    };
-    let draft = Draft::new("init".as_ref(), table(kind, name, url, pin).with_text(any_login, "any"));
-    let config = draft.config().map_err(|errors| errors.first().to_owned())?;
-    let target = config.targets.first().ok_or("there is no target")?;
-    Ok(target.endpoint().clone())
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Marzban => "marzban",
+            Kind::Xui => "xui",
+            Kind::Cliproxy => "cliproxy",
+        }
+    }
+
+    /// The table of the panel, without a login.
+    fn table(self, name: &str, url: &str, pin: Option<&str>) -> Table {
+        Table::new(self.word(), name).with_text("url", url).with_pin(pin.map(str::to_owned))
+    }
+
+    /// A key that stands for any login.
+    fn any_login(self) -> &'static str {
+        match self {
+            Kind::Marzban => "api_key",
+            Kind::Xui => "token",
+            Kind::Cliproxy => "management_key",
+        }
+    }
 }
 
 /// A system that answers.
@@ -114,14 +133,19 @@ pub(super) async fn find(flags: &PanelFlags, dialog: &Dialog) -> Result<Found, B
 
 async fn locate(flags: &PanelFlags, url: &str, dialog: &Dialog) -> Result<Found, Box<dyn Error>> {
     let mut pin = flags.pin.clone();
-    let is_possible = |kind: &Kind| flags.kind.is_none_or(|wanted| wanted == *kind);
-    let mut kinds = Kind::ALL.into_iter().filter(is_possible).peekable();
+    let all = detect::Kind::ALL;
+    let mut kinds =
+        all.into_iter().filter(|kind| flags.kind.is_none_or(|wanted| wanted == (*kind).into())).peekable();
     let mut nowhere = String::new();
-    while let Some(kind) = kinds.peek().copied() {
-        let endpoint = endpoint(kind, "init", url, pin.as_deref())?;
+    while let Some(asked) = kinds.peek().copied() {
+        let kind = Kind::from(asked);
+        let table = kind.table("init", url, pin.as_deref()).with_text(kind.any_login(), "any");
+        let config =
+            Draft::new("init".as_ref(), table).config().map_err(|errors| errors.first().to_owned())?;
+        let endpoint = config.targets.first().ok_or("there is no target")?.endpoint();
         let origin = endpoint.url.origin();
-        let http = Client::new(&endpoint)?;
-        let is_it = kind.is_at(&http, &endpoint.url).await;
+        let http = Client::new(endpoint)?;
+        let is_it = asked.is_at(&http, &endpoint.url).await;
         match (is_it, http.distrusted()) {
             // Of a system that was named, this was to find out whether its certificate is trusted.
             (Ok(is_it), _) if is_it || flags.kind.is_some() => {
@@ -170,18 +194,11 @@ pub(super) async fn log_in(
             Kind::Cliproxy => "CLIProxyAPI",
         }
     ))?;
-    let name = loop {
-        let name = match &flags.name {
-            Some(name) => name.clone(),
-            None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
-        };
-        match endpoint(*kind, &name, url, pin.as_deref()) {
-            Ok(_) => break name,
-            Err(why) if flags.name.is_none() => say(why)?,
-            Err(why) => return Err(format!("--name: {why}").into()),
-        }
+    let name = match &flags.name {
+        Some(name) => name.clone(),
+        None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
     };
-    let table = table(*kind, &name, url, pin.as_deref());
+    let table = kind.table(&name, url, pin.as_deref());
     let login = Login { flags, dialog };
     match kind {
         Kind::Marzban => login.of_marzban(table).await,
