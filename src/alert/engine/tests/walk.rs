@@ -15,7 +15,8 @@ use crate::{
         testing::{BEGIN, DAY, HOUR, Panel, START, config},
     },
     model::{
-        Expiry, Moment, Notice, NoticeStatus, Part, Report, Severity, Timestamp, User, UserStatus, Users,
+        Expiry, Moment, Notice, NoticeStatus, Part, Report, Severity, Silence, SilenceChange, SilenceError,
+        SilenceState, Timestamp, User, UserStatus, Users,
     },
 };
 
@@ -96,7 +97,8 @@ impl World {
     fn step(&mut self) {
         match self.random.u8(0..100) {
             0..30 => self.change_user(),
-            30..60 => self.poll(),
+            30..57 => self.poll(),
+            57..60 => self.change_silences(),
             60..66 => {
                 let report = self.panel.down(self.now());
                 self.observe(report);
@@ -141,6 +143,37 @@ impl World {
         }
     }
 
+    /// Silences one or several users for a while, or ends a silence.
+    fn change_silences(&mut self) {
+        let now = self.now();
+        let known = self.engine.active().silences.clone();
+        let change = if !known.is_empty() && self.random.u8(0..3) == 0 {
+            SilenceChange::Expire(Arc::clone(&known[self.random.usize(0..known.len())].id))
+        } else {
+            let user = self.random.u8(0..6);
+            let matcher = [format!("subject=u{user}"), format!("subject=~u[0-{user}]")];
+            let starts_at = now.wall.saturating_add(Duration::from_secs(self.random.u64(0..2) * HOUR));
+            SilenceChange::Put(Silence {
+                id: "".into(),
+                matchers: vec![matcher[self.random.usize(0..2)].parse().unwrap()],
+                starts_at,
+                ends_at: starts_at.saturating_add(Duration::from_secs(self.random.u64(60..DAY))),
+                updated_at: now.wall,
+                created_by: "ann".into(),
+                comment: "why".into(),
+            })
+        };
+        match self.engine.change_silences(change, now) {
+            // One that is shown may have been forgotten since.
+            Ok(_) | Err(SilenceError::Unknown) => {}
+            Err(err) => panic!("{err}"),
+        }
+        // It may die before that is recorded.
+        if self.random.bool() {
+            self.tick();
+        }
+    }
+
     fn poll(&mut self) {
         // No two readings are of one moment.
         self.secs += 1;
@@ -170,6 +203,7 @@ impl World {
             let mut failed = false;
             while !failed && let Some(composed) = self.engine.next(receiver, Pick::Urgent, size, None, now) {
                 let (outcome, arrived) = outcome(&mut self.random, self.failing);
+                self.silenced_are_not_told(&composed.notice, now);
                 failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Untried);
                 self.engine.settle(receiver, &composed.message.id, &outcome, now);
                 notices.push((composed.notice, outcome, arrived));
@@ -200,6 +234,19 @@ impl World {
             }
         }
         self.forget_what_is_over();
+    }
+
+    fn silenced_are_not_told(&self, notice: &Notice, now: Moment) {
+        let active = self.engine.active();
+        for silence in
+            active.silences.iter().filter(|silence| silence.state(now.wall) == SilenceState::Active)
+        {
+            let told = notice
+                .alerts
+                .iter()
+                .find(|alert| silence.is_about(|name| alert.labels.get(name).map_or("", String::as_str)));
+            assert!(told.is_none(), "{told:?} is silenced by {silence:?}");
+        }
     }
 
     /// A week after a plan has ended, the end of its alerts sends no notification.
@@ -300,6 +347,13 @@ impl World {
     /// Polls in peace for long enough, and compares.
     fn settle(&mut self) {
         self.failing = 0;
+        // What is shown has the newest silences after a tick.
+        self.tick();
+        let now = self.now();
+        let lives = |silence: &&Arc<Silence>| silence.state(now.wall) != SilenceState::Expired;
+        for silence in self.engine.active().silences.iter().filter(lives) {
+            self.engine.change_silences(SilenceChange::Expire(Arc::clone(&silence.id)), now).unwrap();
+        }
         for _ in 0..30 {
             self.secs += 30;
             self.poll();
