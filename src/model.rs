@@ -59,7 +59,7 @@ pub use llm::{
     Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRecent, LlmRow,
     LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
 };
-pub use matcher::{ALERT_LABELS, MatchOp, Matcher};
+pub use matcher::{ALERT_LABELS, MatchOp, Matcher, check_label};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };

@@ -6,8 +6,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use kinds::{KINDS, Kind, Question, Steps};
 
-use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
-use crate::model::{Budget, KeyBudget, Severity, Threshold, Timestamp, glob::Names};
+use super::config::{AlertingConfig, RuleConfig, StepConfig};
+use crate::model::{Budget, KeyBudget, Severity, Threshold, Timestamp, check_label, glob::Names};
 
 /// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
 const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -73,8 +73,7 @@ impl Rules {
     /// Every mistake there is, not only the first.
     pub fn new(config: &AlertingConfig) -> Result<Self, Vec<RuleError>> {
         let mut errors = Vec::new();
-        if let Some(label) = config.group_by.iter().find(|label| !LABELS.contains(&label.as_str())) {
-            let problem = format!("no alert has the label {label:?}; use some of {}", LABELS.join(", "));
+        if let Some(problem) = config.group_by.iter().find_map(|label| check_label(label).err()) {
             errors.push(RuleError { key: "alerting.group_by".into(), problem });
         }
 

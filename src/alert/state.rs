@@ -443,21 +443,18 @@ impl<'a> Alert<'a> {
 
     /// One of [`Alert::labels`]; empty if it has no value.
     pub fn label(&self, name: &str) -> &str {
-        let Subject { rule, system, .. } = self.subject;
-        match name {
-            "alertname" => rule.kind.alertname,
-            "kind" => rule.kind.kind_of(self.name),
-            "rule" => rule.label().unwrap_or_default(),
-            "severity" => self.slot.severity.label(),
-            "step" => &self.slot.label,
-            "subject" => self.name,
-            "system" => system.as_deref().unwrap_or_default(),
-            "target" => self.target,
-            _ => "",
-        }
+        self.all_labels(self.name)
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
     }
 
     fn labels_with(&self, subject: &str) -> BTreeMap<String, String> {
+        let given = self.all_labels(subject).into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn all_labels<'l>(&'l self, subject: &'l str) -> [(&'static str, &'l str); 8] {
         let Subject { rule, system, .. } = self.subject;
         words::labels(rule, self.slot.severity, &self.slot.label, subject, system.as_deref(), self.target)
     }

@@ -18,16 +18,16 @@ pub(super) fn displayed<'a>(kind: &str, subject: &'a str, pseudonym: Option<&Pse
     }
 }
 
-/// The labels of an alert, those that have a value.
-pub(super) fn labels(
-    rule: &Rule,
+/// The labels of an alert. Those without a value are empty.
+pub(super) fn labels<'a>(
+    rule: &'a Rule,
     severity: Severity,
-    step: &str,
-    subject: &str,
-    system: Option<&str>,
-    target: &str,
-) -> BTreeMap<String, String> {
-    let labels = [
+    step: &'a str,
+    subject: &'a str,
+    system: Option<&'a str>,
+    target: &'a str,
+) -> [(&'static str, &'a str); 8] {
+    [
         ("alertname", rule.kind.alertname),
         ("kind", rule.kind.kind_of(subject)),
         ("rule", rule.label().unwrap_or_default()),
@@ -36,9 +36,7 @@ pub(super) fn labels(
         ("subject", subject),
         ("system", system.unwrap_or_default()),
         ("target", target),
-    ];
-    let given = labels.into_iter().filter(|(_, value)| !value.is_empty());
-    given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    ]
 }
 
 /// The annotations of an alert of `rule` with these labels: what is true of it now.

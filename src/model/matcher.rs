@@ -9,6 +9,16 @@ use serde::{Deserialize, Serialize};
 pub const ALERT_LABELS: [&str; 8] =
     ["alertname", "target", "system", "kind", "subject", "step", "severity", "rule"];
 
+/// # Errors
+/// When alerts have no such label: which ones they have.
+pub fn check_label(name: &str) -> Result<(), String> {
+    if ALERT_LABELS.contains(&name) {
+        return Ok(());
+    }
+    let name = name.chars().take(50).collect::<String>();
+    Err(format!("no alert has the label {name:?}; use some of {}", ALERT_LABELS.join(", ")))
+}
+
 /// Bytes of the value of a matcher.
 const LONGEST_VALUE: usize = 1000;
 /// Bytes of memory of one compiled expression: enough for a hundred names.
@@ -107,11 +117,7 @@ impl Matcher {
     /// # Errors
     /// When alerts have no such label, or the value is too long or no regular expression.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
-        if !ALERT_LABELS.contains(&name) {
-            let labels = ALERT_LABELS.join(", ");
-            let name = name.chars().take(50).collect::<String>();
-            return Err(format!("no alert has the label {name:?}; use some of {labels}"));
-        }
+        check_label(name)?;
         if value.len() > LONGEST_VALUE || value.contains(char::is_control) {
             return Err(format!(
                 "the value of {name} is longer than {LONGEST_VALUE} bytes, or has control characters"

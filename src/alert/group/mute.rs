@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use jiff::{ToSpan, civil, tz::TimeZone};
 
 use crate::{
-    alert::{config::LABELS, config::MuteConfig, rule::RuleError},
-    model::{ActiveMute, Severity, Timestamp, glob::matches},
+    alert::{config::MuteConfig, rule::RuleError},
+    model::{ActiveMute, Severity, Timestamp, check_label, glob::matches},
 };
 
 /// When no notifications are sent, and for which alerts.
@@ -34,9 +34,8 @@ impl Mutes {
             if config.hours.is_some_and(|(from, to)| from >= DAY || to > DAY) {
                 wrong("hours", "write e.g. \"23:00-08:00\"".into());
             }
-            for label in config.matchers.keys().filter(|label| !LABELS.contains(&label.as_str())) {
-                let labels = LABELS.join(", ");
-                wrong("matchers", format!("no alert has the label {label:?}; use some of {labels}"));
+            for problem in config.matchers.keys().filter_map(|label| check_label(label).err()) {
+                wrong("matchers", problem);
             }
             match TimeZone::get(&config.zone) {
                 Ok(zone) => mutes.push(Mute { name: name.clone(), config: config.clone(), zone }),
