@@ -57,7 +57,7 @@ pub fn alert_families() -> &'static [&'static Family<'static>] {
 
 /// A whole answer, in pieces.
 pub fn write(shown: &Shown<'_>, own: &[MetricFamily], format: Format) -> impl Iterator<Item = Bytes> {
-    let (plan, mut joiner) = (Plan::new(shown, format), Joiner::default());
+    let (plan, mut joiner) = (Plan::new(shown, format), Joiner::new(format));
     (0..plan.pieces()).map(move |at| {
         let piece = plan.write(at, shown, own, Vec::new());
         let skip = joiner.skip(&piece);

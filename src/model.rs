@@ -70,7 +70,7 @@ pub use reading::Reading;
 pub use reads::Reads;
 pub use report::Report;
 pub use silence::{MOST_SILENCES, Silence, SilenceChange, SilenceError, SilenceState};
-pub use sorted::{Finder, Place, SortedUsers};
+pub use sorted::{Finder, Place, Share, SortedUsers};
 pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
 pub use user_list::{BesideUsers, Users};

@@ -69,7 +69,7 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_credential(text, &LAST_REFRESH, views, |credential| credential.last_refresh);
 }
 
-fn fresh<'v, 'a>(views: &'v [View<'a>]) -> impl Iterator<Item = (&'v View<'a>, &'a Credential)> {
+fn fresh<'a>(views: &'a [View<'a>]) -> impl Iterator<Item = (&'a View<'a>, &'a Credential)> {
     views.iter().flat_map(|view| of(view).iter().map(move |credential| (view, credential)))
 }
 

@@ -1,15 +1,11 @@
 //! All families, and who writes them.
 
 use super::{
-    admins, credentials,
-    family::Family,
-    hosts, inbounds, llm, nodes, outbounds,
-    rows::RowFamily,
-    targets,
-    text::Text,
-    user_nodes, user_online, user_rows, users,
-    view::{Share, View},
+    admins, credentials, family::Family, hosts, inbounds, llm, nodes, outbounds, rows::RowFamily, targets,
+    text::Text, user_nodes, user_online, user_rows, users, view::View,
 };
+
+use crate::model::Share;
 
 /// The families about one kind of thing, and what writes them for some targets.
 pub(super) struct Noun {

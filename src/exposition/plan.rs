@@ -13,8 +13,9 @@ use super::{
     rows::RowFamily,
     shown::Shown,
     text::{self, Sink, Text},
-    view::{Naming, Share},
+    view::Naming,
 };
+use crate::model::Share;
 
 /// Users per piece, about. One has some 80 bytes of each family.
 const USERS: usize = 2048;
@@ -38,15 +39,16 @@ enum Step {
 #[derive(Debug)]
 pub struct Piece {
     pub text: Vec<u8>,
-    /// The family that all of it is of, and the length of its head, with which the text begins.
-    family: Option<(&'static Family<'static>, usize)>,
+    /// The family that all of it is of, with whose head the text begins.
+    family: Option<&'static Family<'static>>,
 }
 
 /// Joins pieces in their order: a family that has several gets one head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Joiner {
-    /// The family of the last piece that has text.
-    last: Option<&'static Family<'static>>,
+    format: Format,
+    /// The family of the last piece that has text, and the length of its head.
+    last: Option<(&'static Family<'static>, usize)>,
 }
 
 impl Plan {
@@ -94,7 +96,7 @@ impl Plan {
             Some(Step::Noun(noun)) => noun.write(&mut text, &views(0..self.namings.len())),
             Some(Step::Rows(row, targets, share)) => {
                 row.write(&mut text, &views(targets.clone()), *share);
-                family = Some((row.family, text::head(self.format, row.family).len()));
+                family = Some(row.0);
             }
             Some(Step::Alerts) => alerts::write(&mut text, shown.alerts, &self.namings, shown.only),
             Some(Step::Own) => own::write(&mut text, own, shown.only),
@@ -116,14 +118,22 @@ impl Piece {
 }
 
 impl Joiner {
+    pub fn new(format: Format) -> Self {
+        Joiner { format, last: None }
+    }
+
     /// How many bytes at the start of the next piece are left out.
     pub fn skip(&mut self, piece: &Piece) -> usize {
         if piece.text.is_empty() {
             return 0;
         }
-        let last = mem::replace(&mut self.last, piece.family.map(|(family, _)| family));
-        let again = piece.family.filter(|(family, _)| last.is_some_and(|last| last.name == family.name));
-        again.map_or(0, |(_, head)| head)
+        match (self.last, piece.family) {
+            (Some((last, head)), Some(family)) if last.name == family.name => head,
+            (_, family) => {
+                self.last = family.map(|family| (family, text::head(self.format, family).len()));
+                0
+            }
+        }
     }
 }
 

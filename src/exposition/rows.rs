@@ -3,59 +3,47 @@
 use super::{
     family::Family,
     text::{Number, Series, Text},
-    view::{Share, View},
+    view::View,
 };
-use crate::model::{Extras, User};
+use crate::model::{Share, User};
 
-/// Such a family, and how the series of some users of a target are written.
-pub(super) struct RowFamily {
-    pub(super) family: &'static Family<'static>,
-    pub(super) write: fn(&mut Series<'_, '_>, &View<'_>, Share),
+/// Such a family, and what writes its series.
+pub(super) struct RowFamily(pub(super) &'static Family<'static>, pub(super) fn(&mut Rows<'_, '_, '_, '_>));
+
+/// The series of a family about some users of a target.
+pub(super) struct Rows<'r, 'a, 't, 's> {
+    series: &'r mut Series<'t, 's>,
+    pub(super) view: &'r View<'a>,
+    share: Share,
 }
 
 impl RowFamily {
     pub(super) fn write(&self, text: &mut Text<'_>, views: &[View<'_>], share: Share) {
-        let mut series = text.family(self.family);
+        let RowFamily(family, write) = self;
+        let mut series = text.family(family);
         for view in views {
             series.of_target(view.target());
-            (self.write)(&mut series, view, share);
+            write(&mut Rows { series: &mut series, view, share });
         }
     }
 }
 
-pub(super) fn each_user<V: Into<Number>>(
-    series: &mut Series<'_, '_>,
-    view: &View<'_>,
-    share: Share,
-    value: impl Fn(&User) -> Option<V>,
-) {
-    view.each_user(share, |user, label| {
-        if let Some(value) = value(user) {
-            series.add_user(label, value);
-        }
-    });
-}
+impl<'a> Rows<'_, 'a, '_, '_> {
+    /// One for each user who has the value.
+    pub(super) fn each<V: Into<Number>>(&mut self, value: impl Fn(&User) -> Option<V>) {
+        self.view.each_user(self.share, |user, label| {
+            if let Some(value) = value(user) {
+                self.series.add_user(label, value);
+            }
+        });
+    }
 
-/// As [`each_user`], of what only some systems say.
-pub(super) fn each_extra<V: Into<Number>>(
-    series: &mut Series<'_, '_>,
-    view: &View<'_>,
-    share: Share,
-    value: impl Fn(&Extras) -> Option<V>,
-) {
-    each_user(series, view, share, |user| value(&user.extra));
-}
-
-/// As [`each_user`], of families with one more label, whose values are given, and the value 1.
-pub(super) fn each_user_with<'a, L: IntoIterator<Item = &'a str>>(
-    series: &mut Series<'_, '_>,
-    view: &View<'a>,
-    share: Share,
-    values: impl Fn(&'a User) -> L,
-) {
-    view.each_user(share, |user, label| {
-        for value in values(user) {
-            series.add_user_with(label, value);
-        }
-    });
+    /// Of a family with one more label: one for each of its values, with the value 1.
+    pub(super) fn each_with<L: IntoIterator<Item = &'a str>>(&mut self, values: impl Fn(&'a User) -> L) {
+        self.view.each_user(self.share, |user, label| {
+            for value in values(user) {
+                self.series.add_user_with(label, value);
+            }
+        });
+    }
 }

@@ -26,7 +26,7 @@ impl Shown<'_> {
     }
 
     pub(super) fn view<'v>(&'v self, report: &'v Report, naming: &'v Naming) -> View<'v> {
-        View::new(report, naming, self.options, self.now)
+        View { report, naming, options: self.options, now: self.now }
     }
 }
 

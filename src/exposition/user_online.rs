@@ -5,12 +5,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use super::{
-    family::families,
-    rows::{RowFamily, each_user},
-    user_rows,
-    view::View,
-};
+use super::{family::families, rows::RowFamily, user_rows, view::View};
 use crate::model::{Part, Timestamp};
 
 families! {
@@ -18,10 +13,10 @@ families! {
         "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
 }
 
-pub(super) static ROWS: &[RowFamily] = &[RowFamily {
-    family: &USER_ONLINE,
-    write: |series, view, share| each_user(series, view, share, |user| view.report.online(user, view.now)),
-}];
+pub(super) static ROWS: &[RowFamily] = &[RowFamily(&USER_ONLINE, |rows| {
+    let View { report, now, .. } = rows.view;
+    rows.each(|user| report.online(user, *now));
+})];
 
 /// What these rows of a target were written from.
 #[derive(Debug, Default)]

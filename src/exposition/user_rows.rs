@@ -2,11 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{
-    family::families,
-    rows::{RowFamily, each_extra, each_user, each_user_with},
-    view::View,
-};
+use super::{family::families, rows::RowFamily, view::View};
 use crate::model::{Counter, Expiry, Part, Unread, User, Users};
 
 families! {
@@ -43,94 +39,41 @@ families! {
 }
 
 pub(super) static ROWS: &[RowFamily] = &[
-    RowFamily {
-        family: &USER_STATUS,
-        write: |series, view, share| {
-            each_user_with(series, view, share, |user| if_read(user, Unread::STATUS, user.status.label()));
-        },
-    },
-    RowFamily {
-        family: &USER_INFO,
-        write: |series, view, share| each_user_with(series, view, share, |user| user.owner.as_deref()),
-    },
-    RowFamily {
-        family: &USER_INBOUND_INFO,
-        write: |series, view, share| {
-            if view.options.inbounds {
-                each_user_with(series, view, share, |user| {
-                    user.extra.inbounds.iter().map(|inbound| &**inbound)
-                });
-            }
-        },
-    },
-    RowFamily {
-        family: &USER_USED,
-        write: |series, view, share| {
-            each_user(series, view, share, |user| if_read(user, Unread::USED, user.used));
-        },
-    },
-    RowFamily {
-        family: &USER_LIMIT,
-        write: |series, view, share| {
-            each_user(series, view, share, |user| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
-        },
-    },
-    RowFamily {
-        family: &USER_TRAFFIC,
-        write: |series, view, share| {
-            each_user(series, view, share, |user| if_read(user, Unread::TRAFFIC, user.traffic.value()));
-        },
-    },
-    RowFamily {
-        family: &USER_UPLINK,
-        write: |series, view, share| {
-            each_extra(series, view, share, |extra| extra.uplink.and_then(Counter::read));
-        },
-    },
-    RowFamily {
-        family: &USER_DOWNLINK,
-        write: |series, view, share| {
-            each_extra(series, view, share, |extra| extra.downlink.and_then(Counter::read));
-        },
-    },
-    RowFamily {
-        family: &USER_EXPIRY,
-        write: |series, view, share| {
-            each_user(series, view, share, |user| match user.expiry {
-                Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
-                Expiry::Never | Expiry::OnFirstUse(_) => None,
-            });
-        },
-    },
-    RowFamily {
-        family: &USER_EXPIRY_PENDING,
-        write: |series, view, share| {
-            each_user(series, view, share, |user| match user.expiry {
-                Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
-                Expiry::Never | Expiry::At(_) => None,
-            });
-        },
-    },
-    RowFamily {
-        family: &USER_QUOTA_RESET,
-        write: |series, view, share| each_extra(series, view, share, |extra| extra.quota_reset),
-    },
-    RowFamily {
-        family: &USER_RENEWS,
-        write: |series, view, share| each_user(series, view, share, |user| user.renews.then_some(true)),
-    },
-    RowFamily {
-        family: &USER_LAST_ONLINE,
-        write: |series, view, share| each_user(series, view, share, |user| user.last_online),
-    },
-    RowFamily {
-        family: &USER_DEVICES,
-        write: |series, view, share| each_extra(series, view, share, |extra| extra.devices),
-    },
-    RowFamily {
-        family: &USER_DEVICES_LIMIT,
-        write: |series, view, share| each_extra(series, view, share, |extra| extra.devices_limit),
-    },
+    RowFamily(&USER_STATUS, |rows| {
+        rows.each_with(|user| if_read(user, Unread::STATUS, user.status.label()));
+    }),
+    RowFamily(&USER_INFO, |rows| rows.each_with(|user| user.owner.as_deref())),
+    RowFamily(&USER_INBOUND_INFO, |rows| {
+        if rows.view.options.inbounds {
+            rows.each_with(|user| user.extra.inbounds.iter().map(|inbound| &**inbound));
+        }
+    }),
+    RowFamily(&USER_USED, |rows| rows.each(|user| if_read(user, Unread::USED, user.used))),
+    RowFamily(&USER_LIMIT, |rows| {
+        rows.each(|user| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
+    }),
+    RowFamily(&USER_TRAFFIC, |rows| {
+        rows.each(|user| if_read(user, Unread::TRAFFIC, user.traffic.value()));
+    }),
+    RowFamily(&USER_UPLINK, |rows| rows.each(|user| user.extra.uplink.and_then(Counter::read))),
+    RowFamily(&USER_DOWNLINK, |rows| rows.each(|user| user.extra.downlink.and_then(Counter::read))),
+    RowFamily(&USER_EXPIRY, |rows| {
+        rows.each(|user| match user.expiry {
+            Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
+            Expiry::Never | Expiry::OnFirstUse(_) => None,
+        });
+    }),
+    RowFamily(&USER_EXPIRY_PENDING, |rows| {
+        rows.each(|user| match user.expiry {
+            Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
+            Expiry::Never | Expiry::At(_) => None,
+        });
+    }),
+    RowFamily(&USER_QUOTA_RESET, |rows| rows.each(|user| user.extra.quota_reset)),
+    RowFamily(&USER_RENEWS, |rows| rows.each(|user| user.renews.then_some(true))),
+    RowFamily(&USER_LAST_ONLINE, |rows| rows.each(|user| user.last_online)),
+    RowFamily(&USER_DEVICES, |rows| rows.each(|user| user.extra.devices)),
+    RowFamily(&USER_DEVICES_LIMIT, |rows| rows.each(|user| user.extra.devices_limit)),
 ];
 
 /// What the rows of a target were written from.

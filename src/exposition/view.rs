@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -13,7 +12,7 @@ use super::{
     text::{Number, Text},
 };
 use crate::model::{
-    ActiveAlert, Finder, KIND_USER, LlmState, Moment, Part, Place, Report, SortedUsers, User, Users,
+    ActiveAlert, Finder, KIND_USER, LlmState, Moment, Part, Place, Report, Share, SortedUsers, User, Users,
 };
 
 /// A report as it is shown at one moment.
@@ -25,10 +24,6 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(report: &'a Report, naming: &'a Naming, options: &'a Options, now: Moment) -> Self {
-        View { report, naming, options, now }
-    }
-
     pub(super) fn target(&self) -> &'a str {
         &self.report.target
     }
@@ -81,25 +76,8 @@ impl<'a> View<'a> {
                 .for_each(|(user, label)| each(user, label));
         } else {
             let has_place = |user: &&User| naming.beyond.as_ref().is_none_or(|beyond| user.name < *beyond);
-            users.share(share.number, share.of).take_while(has_place).for_each(|user| each(user, &user.name));
+            users.share(share).take_while(has_place).for_each(|user| each(user, &user.name));
         }
-    }
-}
-
-/// One of some parts of all users, in order and about equal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) number: usize,
-    pub(super) of: usize,
-}
-
-impl Share {
-    pub(super) const ALL: Share = Share { number: 0, of: 1 };
-
-    /// Its part of a list of so many.
-    pub(super) fn part(self, length: usize) -> Range<usize> {
-        let start = |number: usize| length.saturating_mul(number) / self.of.max(1);
-        start(self.number)..start(self.number + 1)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, hash::BuildHasher, sync::Arc};
+use std::{fmt, hash::BuildHasher, ops::Range, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -28,6 +28,24 @@ struct Rows {
     users: Vec<User>,
     /// A byte of each name's hash, by which a user is found with a look at one name, which is far away in memory.
     tags: Vec<u8>,
+}
+
+/// One of some parts of a list, in order and about equal.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// From 0.
+    pub number: usize,
+    pub of: usize,
+}
+
+impl Share {
+    pub const ALL: Share = Share { number: 0, of: 1 };
+
+    /// Its part of a list of so many.
+    pub fn part(self, length: usize) -> Range<usize> {
+        let start = |number: usize| length.saturating_mul(number) / self.of.max(1);
+        start(self.number)..start(self.number + 1)
+    }
 }
 
 /// Where a user is in a list, as long as that is not changed.
@@ -71,10 +89,9 @@ impl SortedUsers {
         Finder { users: self, at: usize::MAX }
     }
 
-    /// The users of one of `of` parts, about equal and in order.
-    pub fn share(&self, number: usize, of: usize) -> impl Iterator<Item = &User> {
-        let start = |number: usize| self.blocks.len().saturating_mul(number) / of.max(1);
-        let blocks = self.blocks.get(start(number)..start(number.saturating_add(1))).unwrap_or_default();
+    /// The users of a share, in whole blocks.
+    pub fn share(&self, share: Share) -> impl Iterator<Item = &User> {
+        let blocks = self.blocks.get(share.part(self.blocks.len())).unwrap_or_default();
         blocks.iter().flat_map(|block| &block.rows.users)
     }
 

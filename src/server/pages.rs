@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     connections::Held,
     state::{Setup, State},
-    stream::{Stream, Writer},
+    stream::{Stream, Writer, lock},
 };
 use crate::{
     board::{Board, View},
@@ -307,7 +307,7 @@ fn stream(inputs: Inputs, setup: Arc<Setup>, own: Own, key: Key) -> Stream {
     let size = inputs.users(&setup).saturating_mul(USER_SIZE);
     let reports = Held { at: Arc::as_ptr(&inputs.view.reports).addr(), size };
     let plan = Plan::new(&inputs.shown(&setup, key.target.as_deref()), key.format);
-    Stream::new(plan.pieces(), reports, Unkept { plan, inputs, setup, own, key })
+    Stream::new(plan.pieces(), key.format, reports, Unkept { plan, inputs, setup, own, key })
 }
 
 /// Writes it.
@@ -328,10 +328,6 @@ impl Writer for Unkept {
         let shown = self.inputs.shown(&self.setup, self.key.target.as_deref());
         self.plan.write(at, &shown, &self.own.families, buffer)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     mem,
     ops::Range,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::connections::Held;
-use crate::exposition::{Joiner, Piece};
+use crate::exposition::{Format, Joiner, Piece};
 
 /// Bytes that a stream takes in memory, about: what waits to be sent.
 const SIZE: usize = 2 * 1024 * 1024;
@@ -51,11 +51,11 @@ struct Sending {
 }
 
 impl Stream {
-    /// Of so many pieces. It keeps `reports` in memory.
-    pub(super) fn new(pieces: usize, reports: Held, writer: impl Writer) -> Self {
+    /// Of so many pieces, in this format. It keeps `reports` in memory.
+    pub(super) fn new(pieces: usize, format: Format, reports: Held, writer: impl Writer) -> Self {
         let writer = Arc::new(writer);
         let held = [reports, Held { at: Arc::as_ptr(&writer).addr(), size: SIZE }];
-        let (begun, joiner, buffers) = (None, Joiner::default(), Arc::default());
+        let (begun, joiner, buffers) = (None, Joiner::new(format), Arc::default());
         Stream { writer, left: 0..pieces, begun, joiner, buffers, held }
     }
 
@@ -93,7 +93,8 @@ impl Stream {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Whatever a thread that panicked left there can be used.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -146,7 +147,7 @@ mod tests {
     fn stream(pieces: usize, fails_at: usize) -> (Stream, Arc<AtomicUsize>) {
         let written = Arc::default();
         let numbers = Numbers { written: Arc::clone(&written), fails_at };
-        (Stream::new(pieces, Held { at: 0, size: 0 }, numbers), written)
+        (Stream::new(pieces, Format::Classic, Held { at: 0, size: 0 }, numbers), written)
     }
 
     #[tokio::test]
