@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::words;
+use super::words::{about, count};
 
 /// How far a walk is, which reads a long user list in many requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,11 @@ impl WalkProgress {
 
     /// In words, e.g. `1,500 of 20,000, about 45 min to go`.
     pub fn words(&self) -> String {
-        let count = |rows: usize| words::count(u64::try_from(rows).unwrap_or(u64::MAX));
         match (self.size, self.left) {
             (None, _) => format!("{} so far", count(self.read)),
             (Some(size), None) => format!("{} of {}", count(self.read), count(size)),
             (Some(size), Some(left)) => {
-                format!("{} of {}, {} to go", count(self.read), count(size), words::about(left))
+                format!("{} of {}, {} to go", count(self.read), count(size), about(left))
             }
         }
     }

@@ -32,9 +32,9 @@ pub fn rows(rows: usize) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
-/// Formats a number as people write long ones, e.g. `4,213`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
+/// Formats a number as people write long ones, e.g. `4,213`. What does not fit `u64` is its largest.
+pub fn count(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {

@@ -103,7 +103,11 @@ impl FirstRead {
         let line = match (self.due, walk.size.zip(walk.left)) {
             (None, Some((users, left))) if left >= FIRST_READ_EVERY => {
                 let percent = (load * 1000.0).round() / 10.0;
-                Some(format!("reading {} users, {} at load {percent}%", count(users), words::about(left)))
+                Some(format!(
+                    "reading {} users, {} at load {percent}%",
+                    words::count(users),
+                    words::about(left)
+                ))
             }
             (None, _) => None,
             (Some(due), _) if now < due => return None,
@@ -116,13 +120,10 @@ impl FirstRead {
 
     /// The line about the end of a read of so many users, if it was logged before.
     fn ended(&mut self, users: usize, took: Duration) -> Option<String> {
-        let line = || format!("first read of the users: all {} in {}", count(users), words::duration(took));
+        let line =
+            || format!("first read of the users: all {} in {}", words::count(users), words::duration(took));
         std::mem::take(self).is_logged.then(line)
     }
-}
-
-fn count(rows: usize) -> String {
-    words::count(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// What was logged of a target's finished user lists.

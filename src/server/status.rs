@@ -19,11 +19,13 @@ use self::{
     llm::LlmRow,
     rows::{Alerts, Config, Receivers, Target},
     silences::Silences,
-    text::count,
     users::Users,
 };
 use super::seen::Seen;
-use crate::{model::Report, telemetry};
+use crate::{
+    model::{Report, words::count},
+    telemetry,
+};
 
 /// Where the documentation is; empty while the project has no home page.
 const DOCUMENTATION: &str = env!("CARGO_PKG_HOMEPAGE");

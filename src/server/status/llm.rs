@@ -1,8 +1,11 @@
 use serde::Serialize;
 
-use super::text::{count, name};
+use super::text::name;
 use crate::{
-    model::{BudgetUnit, Moment, Report, words},
+    model::{
+        BudgetUnit, Moment, Report,
+        words::{self, count},
+    },
     server::llm::{Llm, Usage},
 };
 

@@ -5,14 +5,14 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::{
-    text::{count, name},
+    text::name,
     top::{Top, top},
 };
 use crate::{
     exposition::UserLabels,
     model::{
         ActiveAlert, AlertState, KIND_USER, Moment, Outcome, Part, PartState, Report, Severity, Timestamp,
-        words::duration,
+        words::{count, duration},
     },
     server::{
         seen::Seen,

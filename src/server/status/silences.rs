@@ -2,12 +2,9 @@
 
 use serde::Serialize;
 
-use super::{
-    rows::When,
-    text::{count, name},
-};
+use super::{rows::When, text::name};
 use crate::{
-    model::{ActiveMute, Silence, SilenceState},
+    model::{ActiveMute, Silence, SilenceState, words::count},
     server::{people, seen::Seen},
 };
 

@@ -1,5 +1,3 @@
-use crate::model::words;
-
 /// Characters of a name that are shown.
 const LONGEST_NAME: usize = 64;
 
@@ -31,11 +29,6 @@ fn is_unseen(c: char) -> bool {
         c,
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
     )
-}
-
-/// A number as people write long ones: `4,213`.
-pub(super) fn count(number: impl TryInto<u64>) -> String {
-    words::count(number.try_into().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
