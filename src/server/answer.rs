@@ -106,6 +106,11 @@ impl Body for Answer {
     }
 }
 
+/// JSON, which caches must not keep.
+pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
+    fresh(answer(status, "application/json", vec![text.into()]))
+}
+
 /// An answer without a body that tells which methods there are.
 pub(super) fn methods(allowed: &'static str) -> Response<Answer> {
     let mut response = answer(StatusCode::OK, PLAIN, Vec::new());

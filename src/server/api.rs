@@ -37,9 +37,7 @@ pub(super) fn bad_data(error: &str) -> String {
 /// An answer to a request that failed in this way, as Prometheus gives it.
 pub(super) fn mistake(error_type: &'static str, error: &str) -> String {
     let mistake = Mistake { status: "error", error_type, error };
-    serde_json::to_string(&mistake).unwrap_or_default()
-        + "
-"
+    serde_json::to_string(&mistake).unwrap_or_default() + "\n"
 }
 
 /// RFC 3339 in UTC, to the millisecond if need be.

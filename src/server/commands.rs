@@ -15,7 +15,7 @@ use hyper::{
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    answer::{Answer, answer, bad_request, fresh, plain},
+    answer::{Answer, answer, bad_request, json, plain},
     api,
     state::State,
 };
@@ -96,10 +96,6 @@ fn refused(why: &SilenceError) -> Response<Answer> {
         SilenceError::NotStored { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
     json(status, api::mistake(kind, &why.to_string()))
-}
-
-fn json(status: StatusCode, text: String) -> Response<Answer> {
-    fresh(answer(status, "application/json", vec![Bytes::from(text)]))
 }
 
 fn stopping() -> Response<Answer> {

@@ -20,7 +20,9 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     access::{Access, Refusal, Terms},
-    answer::{Answer, PLAIN, answer, bad_request, busy, fresh, methods, not_allowed, plain, unwritable},
+    answer::{
+        Answer, PLAIN, answer, bad_request, busy, fresh, json, methods, not_allowed, plain, unwritable,
+    },
     api::{self, alerts::Query},
     commands::{self, MAX_BODY, is_of_a_page},
     connections::{Connections, Place},
@@ -217,22 +219,19 @@ impl Server {
             Route::Runbook => page(self.runbook()),
             Route::Alerts => match Query::of(head.uri.query()) {
                 Ok(query) if query == Query::default() => {
-                    json(self.alerts.get(&self.state, query, api::alerts::json).await)
+                    json_or_error(self.alerts.get(&self.state, query, api::alerts::json).await)
                 }
-                Ok(query) => json(self.alert_pages.get(&self.state, query, api::alerts::json).await),
-                Err(why) => {
-                    let body = Bytes::from(api::bad_data(&why));
-                    fresh(answer(StatusCode::BAD_REQUEST, "application/json", vec![body]))
-                }
+                Ok(query) => json_or_error(self.alert_pages.get(&self.state, query, api::alerts::json).await),
+                Err(why) => json(StatusCode::BAD_REQUEST, api::bad_data(&why)),
             },
             Route::Targets => {
-                json(self.targets.get(&self.state, (), |seen, ()| api::targets::json(seen)).await)
+                json_or_error(self.targets.get(&self.state, (), |seen, ()| api::targets::json(seen)).await)
             }
             Route::Silences => {
-                json(self.silences.get(&self.state, (), |seen, ()| api::silences::json(seen)).await)
+                json_or_error(self.silences.get(&self.state, (), |seen, ()| api::silences::json(seen)).await)
             }
             Route::Silence(id) => match api::silences::one(&Seen::now(&self.state), id) {
-                Some(text) => json(text.ok().map(Bytes::from)),
+                Some(text) => json_or_error(text.ok().map(Bytes::from)),
                 None => plain(StatusCode::NOT_FOUND, "No such silence.\n"),
             },
             Route::Config => {
@@ -280,9 +279,9 @@ impl Server {
     }
 }
 
-fn json(text: Option<Bytes>) -> Response<Answer> {
+fn json_or_error(text: Option<Bytes>) -> Response<Answer> {
     match text {
-        Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
+        Some(text) => json(StatusCode::OK, text),
         None => unwritable(),
     }
 }
