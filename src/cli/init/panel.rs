@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use super::{
     dialog::{Dialog, say},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{Client, options::parse_sha256},
-    upstream::detect,
+    upstream::detect::Kind,
 };
 
 #[derive(Debug, Args)]
@@ -53,48 +53,41 @@ fn pin(text: &str) -> Result<String, &'static str> {
         .ok_or("write 64 hex digits, as openssl x509 -noout -fingerprint -sha256 prints")
 }
 
-/// The systems, by the words that head their tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// Marzban or PasarGuard.
-    Marzban,
-    /// The x-ui family.
-    Xui,
-    /// CLIProxyAPI.
-    Cliproxy,
-}
+/// By the words that head their tables.
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Kind::Marzban, Kind::Xui, Kind::Cliproxy]
+    }
 
-impl From<detect::Kind> for Kind {
-    fn from(kind: detect::Kind) -> Self {
-        match kind {
-            detect::Kind::Marzban => Kind::Marzban,
-            detect::Kind::Xui => Kind::Xui,
-            detect::Kind::Cliproxy => Kind::Cliproxy,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Kind::Marzban => "Marzban or PasarGuard",
+            Kind::Xui => "The x-ui family",
+            Kind::Cliproxy => "CLIProxyAPI",
+        };
+        Some(PossibleValue::new(word(*self)).help(help))
     }
 }
 
-impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Kind::Marzban => "marzban",
-            Kind::Xui => "xui",
-            Kind::Cliproxy => "cliproxy",
-        }
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Marzban => "marzban",
+        Kind::Xui => "xui",
+        Kind::Cliproxy => "cliproxy",
     }
+}
 
-    /// The table of the panel, without a login.
-    fn table(self, name: &str, url: &str, pin: Option<&str>) -> Table {
-        Table::new(self.word(), name).with_text("url", url).with_pin(pin.map(str::to_owned))
-    }
+/// The table of a panel, without a login.
+fn table(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Table {
+    Table::new(word(kind), name).with_text("url", url).with_pin(pin.map(str::to_owned))
+}
 
-    /// A key that stands for any login.
-    fn any_login(self) -> &'static str {
-        match self {
-            Kind::Marzban => "api_key",
-            Kind::Xui => "token",
-            Kind::Cliproxy => "management_key",
-        }
+/// A key that stands for any login.
+fn any_login(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Marzban => "api_key",
+        Kind::Xui => "token",
+        Kind::Cliproxy => "management_key",
     }
 }
 
@@ -133,19 +126,17 @@ pub(super) async fn find(flags: &PanelFlags, dialog: &Dialog) -> Result<Found, B
 
 async fn locate(flags: &PanelFlags, url: &str, dialog: &Dialog) -> Result<Found, Box<dyn Error>> {
     let mut pin = flags.pin.clone();
-    let all = detect::Kind::ALL;
-    let mut kinds =
-        all.into_iter().filter(|kind| flags.kind.is_none_or(|wanted| wanted == (*kind).into())).peekable();
+    let is_possible = |kind: &Kind| flags.kind.is_none_or(|wanted| wanted == *kind);
+    let mut kinds = Kind::ALL.into_iter().filter(is_possible).peekable();
     let mut nowhere = String::new();
-    while let Some(asked) = kinds.peek().copied() {
-        let kind = Kind::from(asked);
-        let table = kind.table("init", url, pin.as_deref()).with_text(kind.any_login(), "any");
+    while let Some(kind) = kinds.peek().copied() {
+        let table = table(kind, "init", url, pin.as_deref()).with_text(any_login(kind), "any");
         let config =
             Draft::new("init".as_ref(), table).config().map_err(|errors| errors.first().to_owned())?;
         let endpoint = config.targets.first().ok_or("there is no target")?.endpoint();
         let origin = endpoint.url.origin();
         let http = Client::new(endpoint)?;
-        let is_it = asked.is_at(&http, &endpoint.url).await;
+        let is_it = kind.is_at(&http, &endpoint.url).await;
         match (is_it, http.distrusted()) {
             // Of a system that was named, this was to find out whether its certificate is trusted.
             (Ok(is_it), _) if is_it || flags.kind.is_some() => {
@@ -198,7 +189,7 @@ pub(super) async fn log_in(
         Some(name) => name.clone(),
         None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
     };
-    let table = kind.table(&name, url, pin.as_deref());
+    let table = table(*kind, &name, url, pin.as_deref());
     let login = Login { flags, dialog };
     match kind {
         Kind::Marzban => login.of_marzban(table).await,
