@@ -10,3 +10,8 @@ pub mod http;
 pub mod inbox;
 pub mod marzban;
 pub mod xui;
+
+/// Of so many, by chance: mostly few, as people use little of what they may.
+fn few(chance: u64, of: u64) -> u64 {
+    chance * chance / of * chance / of
+}

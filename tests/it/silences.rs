@@ -56,7 +56,7 @@ fn states(daemon: &Daemon) -> Vec<String> {
     all(daemon).iter().map(|silence| silence["status"]["state"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Whom the messages so far tell of.
+/// Whom the messages so far are about.
 fn told(hook: &Hook) -> Vec<String> {
     let deliveries = hook.deliveries();
     let alerts = deliveries.iter().flat_map(|delivery| &delivery.alerts);

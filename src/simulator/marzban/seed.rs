@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
+use super::super::few;
 use super::options::Options;
 use super::state::{
     Admin, NextPlan, Node, NodeStats, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User,
@@ -351,9 +352,4 @@ fn extra(rng: &mut Rng, number: usize, now_ms: i64) -> User {
         _ => None,
     };
     user
-}
-
-/// Of so many, by chance: mostly few, as people use little of what they may.
-fn few(chance: u64, of: u64) -> u64 {
-    chance * chance / of * chance / of
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
+use super::super::few;
 use super::auth::Accounts;
 use super::options::{Generation, Options};
 use super::state::{Client, Core, Host, Inbound, Node, Observed, Outbound, State, Thresholds};
@@ -207,7 +208,7 @@ fn extra(rng: &mut Rng, options: &Options, number: usize, now_ms: i64) -> Client
     client.total = if rng.u8(0..4) > 0 { quota } else { 0 };
     // Mostly little, as people use little of what they may; a few use all of it.
     let chance = rng.u64(0..1040);
-    let per_mille = if chance < 1000 { chance * chance / 1000 * chance / 1000 * 19 / 20 } else { chance };
+    let per_mille = if chance < 1000 { few(chance, 1000) * 19 / 20 } else { chance };
     client.down = quota / 1000 * per_mille;
     client.up = client.down / 10;
     client.all_time = client.used() * rng.u64(1..5);
