@@ -36,7 +36,6 @@ LOOK = r"""
     }
     return [255, 255, 255];
   };
-  document.querySelectorAll('details').forEach(details => { details.open = true; });
   for (const element of document.querySelectorAll('body *')) {
     if (hidden(element)) continue;
     const box = element.getBoundingClientRect();
@@ -56,11 +55,12 @@ LOOK = r"""
     level = next;
   }
   if (document.documentElement.lang !== 'en') wrong.push('no lang');
+  for (const form of document.forms) if (form.method !== 'get' || form.hasAttribute('action')) wrong.push(`a form that leads elsewhere: ${form.outerHTML}`);
   for (const element of document.querySelectorAll('*')) {
-    if (/^(script|iframe|object|embed|form|img|link|base)$/i.test(element.tagName)) wrong.push(`<${element.tagName}>`);
+    if (/^(script|iframe|object|embed|img|link|base)$/i.test(element.tagName)) wrong.push(`<${element.tagName}>`);
     for (const { name } of element.attributes) if (/^(on|style$|srcdoc$)/i.test(name)) wrong.push(`${element.tagName} has ${name}`);
   }
-  for (const a of document.querySelectorAll('a[href]')) if (!/^(\.|https:\/)\//.test(a.getAttribute('href'))) wrong.push(`not relative: ${a.outerHTML}`);
+  for (const a of document.querySelectorAll('a[href]')) if (!/^(\.\.?\/|\?|https:\/\/)/.test(a.getAttribute('href'))) wrong.push(`not relative: ${a.outerHTML}`);
   return { wrong, html: document.documentElement.outerHTML, text: document.body.innerText, width,
     colour: getComputedStyle(document.body).backgroundColor };
 })()
@@ -124,6 +124,10 @@ class Browser:
         self.ask("Page.navigate", url=url)
         self.until(lambda message: message.get("method") == "Page.loadEventFired")
 
+    def follow(self, script):
+        self.ask("Runtime.evaluate", expression=script)
+        self.until(lambda message: message.get("method") == "Page.loadEventFired")
+
     def run(self, script):
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
         if "exceptionDetails" in answer:
@@ -150,6 +154,15 @@ VIEWS = [
     ("light", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("tablet", 800, 1000, "light"),
     ("phone", 360, 800, "light"), ("phone-dark", 360, 800, "dark"), ("narrow", 320, 640, "light"),
 ]
+
+
+# Pages below the status page, and what is on them.
+BELOW = {
+    "target": ("targets/home", ["home", "Parts", "users", "Nodes", "Traffic", "Closest to their quota", "All users", "ProxymeterNodeDown"]),
+    "llm": ("targets/llm?sort=-attempts", ["Credentials", "Provider", "usage"]),
+    "users": ("targets/home/users?sort=-quota&page=2", ["Name contains", "Of quota", "101 to 200 of", "Previous", "Next"]),
+    "receiver": ("receivers/ops", ["ops", "email", "Delivered", "Given up"]),
+}
 
 
 def main(base, shots, *files):
@@ -187,15 +200,36 @@ def look_at_all(base, shots, files):
                     wrong.append(f"{view}: {word} is not on the page")
             if seen["text"].count("Showing 10 of") < 3 or re.search("<script", seen["html"], re.I):
                 wrong.append(f"{view}: not the lists that there should be, or a script")
+            for name, (path, words) in BELOW.items():
+                browser.open(f"{base}/{path}", width, height, scheme)
+                browser.shoot(shots / f"{name}-{view}.png")
+                seen = browser.run(LOOK)
+                wrong += [f"{name} {view}: {what}" for what in seen["wrong"]]
+                wrong += [f"{name} {view}: {word} is not there" for word in words if not re.search(rf"\b{word}\b", seen["text"])]
             for file in files:
                 browser.open(file.as_uri(), width, height, scheme)
                 browser.shoot(shots / f"{file.stem}-{view}.png")
                 wrong += [f"{file.stem} {view}: {what}" for what in browser.run(LOOK)["wrong"]]
+        wrong += search(browser, base)
     finally:
         browser.close()
         shutil.rmtree(folder, ignore_errors=True)
     if colours["light"] == colours["dark"]:
         wrong.append("dark is as light as light")
+    return wrong
+
+
+def search(browser, base):
+    """Sorts and searches as people do. What was asked for is in the address, so that it stays when a page is loaded again."""
+    wrong = []
+    browser.open(f"{base}/targets/home/users", 1280, 900, "light")
+    browser.follow("[...document.querySelectorAll('thead a')].find(a => a.textContent === 'Of quota').click()")
+    browser.follow("document.querySelector('[name=q]').value = '_0001'; document.querySelector('form button').click()")
+    seen = browser.run("({ at: location.search, rows: document.querySelectorAll('tbody tr').length, "
+                       "sorted: document.querySelector('[aria-sort]').innerText, "
+                       "others: [...document.querySelectorAll('tbody th')].filter(th => !th.innerText.includes('_0001')).length })")
+    if seen["at"] != "?q=_0001&sort=-quota" or not seen["rows"] or seen["others"] or "Of quota" not in seen["sorted"]:
+        wrong.append(f"the search: {seen}")
     return wrong
 
 

@@ -6,6 +6,7 @@
 mod active;
 mod attempts;
 mod budget;
+mod by_status;
 mod core_reads;
 mod counter;
 mod durable;
@@ -40,6 +41,7 @@ pub mod words;
 pub use active::{ActiveAlert, ActiveAlerts, ActiveMute, AlertState, AlertStep, KIND_USER, Threshold};
 pub use attempts::Attempts;
 pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
+pub use by_status::ByStatus;
 pub use core_reads::CoreReads;
 pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};

@@ -14,7 +14,7 @@ use prometheus::{
     Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, proto::MetricFamily,
 };
 
-pub use self::notifications::{AttemptFailure, ReceiverStatus};
+pub use self::notifications::{AttemptFailure, ReceiverCounts, ReceiverStatus};
 use self::{
     heartbeat::Heartbeat,
     notifications::Notifications,
@@ -439,6 +439,10 @@ impl Telemetry {
         if let Some(reason) = failure {
             of.failures.with_label_values(&[receiver, reason]).inc();
         }
+        of.note(receiver, |status| {
+            status.counts.attempts += 1;
+            failure.into_iter().for_each(|reason| *status.counts.failures.entry(reason).or_default() += 1);
+        });
     }
 
     /// Whether the receiver is failing, and why.
@@ -449,11 +453,13 @@ impl Telemetry {
     /// A notification was delivered.
     pub fn notification_delivered(&self, receiver: &str) {
         self.0.notifications.delivered.with_label_values(&[receiver]).inc();
+        self.0.notifications.note(receiver, |status| status.counts.delivered += 1);
     }
 
     /// A notification was given up.
     pub fn notifications_abandoned(&self, receiver: &str, count: u64) {
         self.0.notifications.abandoned.with_label_values(&[receiver]).inc_by(count);
+        self.0.notifications.note(receiver, |status| status.counts.abandoned += count);
     }
 
     /// Time of the last delivery to the receiver, in seconds since the Unix epoch.
@@ -600,12 +606,20 @@ mod tests {
             oldest_pending: Some(1.5),
             last_success: None,
             failing: Some(failure),
+            counts: ReceiverCounts {
+                attempts: 1,
+                failures: [("timeout", 1)].into(),
+                ..ReceiverCounts::default()
+            },
         };
         assert_eq!(telemetry.receiver("ops"), failing);
         telemetry.notification_attempt("ops", Duration::ZERO, None);
         telemetry.notification_last_success("ops", 9.0);
         telemetry.notification_queue("ops", 0, None);
-        let well = ReceiverStatus { last_success: Some(9.0), ..ReceiverStatus::default() };
+        telemetry.notification_delivered("ops");
+        telemetry.notifications_abandoned("ops", 2);
+        let counts = ReceiverCounts { delivered: 1, attempts: 2, abandoned: 2, ..failing.counts };
+        let well = ReceiverStatus { last_success: Some(9.0), counts, ..ReceiverStatus::default() };
         assert_eq!(telemetry.receiver("ops"), well);
         telemetry.forget_receiver("ops");
         assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());

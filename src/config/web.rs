@@ -34,7 +34,11 @@ const ACCESS: &[Key] = &[
 pub(super) const SHAPE: Shape = Shape {
     title: "[web]",
     keys: &[
-        &[("listen", If(|text| parse_listen(text).is_ok())), ("external_url", Origin)],
+        &[
+            ("listen", If(|text| parse_listen(text).is_ok())),
+            ("external_url", Origin),
+            ("dashboards_url", Origin),
+        ],
         ACCESS,
         &[("config_file", Hidden)],
     ],
@@ -49,6 +53,8 @@ pub struct WebConfig {
     pub listen: Vec<SocketAddr>,
     /// The URL of the status page for people, which notifications link to; empty if it has none.
     pub external_url: String,
+    /// Where dashboards about these metrics are, which the pages link to; empty: nowhere.
+    pub dashboards_url: String,
     /// TLS and the credentials that clients need.
     pub access: AccessConfig,
 }
@@ -56,6 +62,7 @@ pub struct WebConfig {
 pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
     let listen = listen::read(&mut table).unwrap_or_else(|| vec![DEFAULT_LISTEN]);
     let external_url = table.take("external_url", external_url).value().unwrap_or_default();
+    let dashboards_url = table.take("dashboards_url", dashboards_url).value().unwrap_or_default();
     let beside: Vec<_> = ACCESS.iter().map(|(key, _)| *key).filter(|key| table.has(key)).collect();
     let own = read_own(&mut table);
     let variable = own.bearer_token.is_some() && beside.is_empty();
@@ -83,25 +90,37 @@ pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
         }
         Field::Absent | Field::Refused => AccessConfig::Own(own),
     };
-    WebConfig { listen, external_url, access }
+    WebConfig { listen, external_url, dashboards_url, access }
 }
 
 fn external_url(value: &DeValue<'_>) -> Result<String, String> {
     const ADVICE: &str =
         "write what people type to see the exporter's page, such as \"https://proxymeter.example.com\"";
-    let text = text(value)?;
-    match Url::parse(&text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) => {
-            Err(format!("not a URL that starts with https:// or http:// and has a host; {ADVICE}"))
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err(format!("a user name or password in it would be visible to everyone; {ADVICE}"))
-        }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+    match page_url(&text(value)?, ADVICE)? {
+        url if url.query().is_some() || url.fragment().is_some() => {
             Err(format!("has a part after ? or #; {ADVICE}"))
         }
-        Ok(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
-        Err(error) => Err(format!("not a URL ({error}); {ADVICE}")),
+        url => Ok(url.as_str().trim_end_matches('/').to_owned()),
+    }
+}
+
+fn dashboards_url(value: &DeValue<'_>) -> Result<String, String> {
+    const ADVICE: &str =
+        "write what people type to see the dashboards, such as \"https://grafana.example.com/dashboards\"";
+    page_url(&text(value)?, ADVICE).map(String::from)
+}
+
+/// The address of a page for people.
+fn page_url(text: &str, advice: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) => {
+            Err(format!("not a URL that starts with https:// or http:// and has a host; {advice}"))
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err(format!("a user name or password in it would be visible to everyone; {advice}"))
+        }
+        Ok(url) => Ok(url),
+        Err(error) => Err(format!("not a URL ({error}); {advice}")),
     }
 }
 

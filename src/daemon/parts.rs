@@ -82,6 +82,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         voice: Voice::new(Language::En, config.alerting.zone.clone(), &config.web.external_url),
         names: own_names(&config.web.external_url),
+        dashboards: config.web.dashboards_url.clone(),
         alerting: config.alerting.enabled,
         access,
     }

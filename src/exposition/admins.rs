@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{family::families, text::Text, users::ByStatus, view::View};
-use crate::model::{Admin, Part, SortedUsers};
+use super::{family::families, text::Text, view::View};
+use crate::model::{Admin, ByStatus, Part, SortedUsers};
 
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],

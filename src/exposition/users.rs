@@ -7,7 +7,7 @@ use super::{
     text::Text,
     view::{View, each_target},
 };
-use crate::model::{Expiry, Moment, Part, SortedUsers, UserStatus};
+use crate::model::{ByStatus, Expiry, Moment, Part, SortedUsers, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -89,15 +89,8 @@ impl<'v, 'a> Counts<'v, 'a> {
 
     /// By the panel's count or counted from the list, whichever is younger.
     fn with_status(&self, status: UserStatus) -> Option<u64> {
-        let counts = &self.view.report.counts;
-        let walked = self.view.report.users.walked_since().filter(|_| self.tally.is_some());
-        let outdated =
-            counts.by_status_at.zip(walked).is_some_and(|(counted, walked)| counted.uptime < walked.uptime);
-        let counts = counts.by_status.iter().filter(|_| !outdated).filter(|(counted, _)| *counted == status);
-        let counted = counts.map(|(_, users)| *users).reduce(u64::saturating_add);
-        self.view
-            .if_fresh(Part::System, counted)
-            .or_else(|| self.tally.as_ref().map(|tally| tally.by_status.of(status)))
+        let listed = self.tally.as_ref().map(|tally| &tally.by_status);
+        self.view.report.users_with(status, listed, self.view.now)
     }
 }
 
@@ -129,36 +122,5 @@ impl Tally {
             }
         }
         tally
-    }
-}
-
-/// Numbers of users by status.
-#[derive(Default)]
-pub(super) struct ByStatus([u64; 6]);
-
-impl ByStatus {
-    pub(super) fn add(&mut self, status: UserStatus) {
-        self.0[Self::index(status)] += 1;
-    }
-
-    fn of(&self, status: UserStatus) -> u64 {
-        self.0[Self::index(status)]
-    }
-
-    /// Every status that panels are known to have, and another one only if a user has it.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (UserStatus, u64)> + '_ {
-        let unknown = Some(UserStatus::Unknown).filter(|status| self.of(*status) > 0);
-        UserStatus::KNOWN.into_iter().chain(unknown).map(|status| (status, self.of(status)))
-    }
-
-    fn index(status: UserStatus) -> usize {
-        match status {
-            UserStatus::Active => 0,
-            UserStatus::OnHold => 1,
-            UserStatus::Disabled => 2,
-            UserStatus::Limited => 3,
-            UserStatus::Expired => 4,
-            UserStatus::Unknown => 5,
-        }
     }
 }

@@ -44,8 +44,7 @@ impl<'a> View<'a> {
 
     /// The whole list of users; absent while a first walk goes on or the list is stale.
     pub(super) fn all_users(&self) -> Option<&'a SortedUsers> {
-        let users = &self.report.users;
-        self.if_fresh(Part::Users, users.walked_since().map(|_| users.list()))
+        self.report.all_users(self.now)
     }
 
     /// Rows that were left out of each list that is fresh.

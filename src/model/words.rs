@@ -16,8 +16,8 @@ pub fn duration(duration: Duration) -> String {
 /// Formats a duration that was estimated, e.g. `about 45 min`.
 pub fn about(duration: Duration) -> String {
     match duration.as_secs().div_ceil(60) {
-        0 | 1 => "about a minute".to_owned(),
-        minutes @ 2..=20 => format!("about {minutes} min"),
+        0 | 1 if duration.as_secs() < 60 => "less than a minute".to_owned(),
+        minutes @ 0..=20 => format!("about {minutes} min"),
         minutes @ 21..118 => format!("about {} min", (minutes + 2) / 5 * 5),
         minutes => {
             let tens = (minutes + 5) / 10;
@@ -131,8 +131,9 @@ mod tests {
             assert_eq!(duration(Duration::from_secs(secs)), text);
         }
         let cases = [
-            (0, "about a minute"),
-            (60, "about a minute"),
+            (0, "less than a minute"),
+            (59, "less than a minute"),
+            (60, "about 1 min"),
             (61, "about 2 min"),
             (1_201, "about 20 min"),
             (2_640, "about 45 min"),

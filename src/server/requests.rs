@@ -32,7 +32,7 @@ use super::{
     runbook,
     seen::{Seen, SharedPage},
     state::State,
-    status,
+    status::{self, Asked, Page},
 };
 use crate::exposition::Coding;
 
@@ -49,7 +49,9 @@ pub(super) struct Server {
     pub(super) connections: Arc<Connections>,
     pub(super) pages: Pages,
     pub(super) scrapes: Arc<Semaphore>,
-    status: SharedPage,
+    status: SharedPage<Page>,
+    /// The last page of another kind, or part of a table, that was asked for.
+    status_pages: SharedPage<Page>,
     alerts: SharedPage<Query>,
     /// The last page of alerts that was asked for with parameters: different ones keep no more in memory.
     alert_pages: SharedPage<Query>,
@@ -72,6 +74,7 @@ impl Server {
             pages: Pages::new(&state),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             status: SharedPage::default(),
+            status_pages: SharedPage::default(),
             alerts: SharedPage::default(),
             alert_pages: SharedPage::default(),
             targets: SharedPage::default(),
@@ -215,7 +218,14 @@ impl Server {
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
-            Route::Status => page(self.status.get(&self.state, (), |seen, ()| status::html(seen)).await),
+            Route::Status => self.status(Page::Status(Asked::of(head.uri.query()))).await,
+            Route::TargetPage(target) => {
+                self.status(Page::Target(target.to_owned(), Asked::of(head.uri.query()))).await
+            }
+            Route::UsersPage(target) => {
+                self.status(Page::Users(target.to_owned(), Asked::of(head.uri.query()))).await
+            }
+            Route::ReceiverPage(receiver) => self.status(Page::Receiver(receiver.to_owned())).await,
             Route::Runbook => page(self.runbook()),
             Route::Alerts => match Query::of(head.uri.query()) {
                 Ok(query) if query == Query::default() => {
@@ -249,6 +259,15 @@ impl Server {
             Route::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready yet.\n"),
             Route::Reload | Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
         }
+    }
+
+    async fn status(&self, asked: Page) -> Response<Answer> {
+        if !asked.exists(&self.state) {
+            return plain(StatusCode::NOT_FOUND, "There is no target or receiver of this name.\n");
+        }
+        let is_usual = asked == Page::Status(Asked::default());
+        let pages = if is_usual { &self.status } else { &self.status_pages };
+        page(pages.get(&self.state, asked, status::html).await)
     }
 
     fn runbook(&self) -> Option<Bytes> {
@@ -301,6 +320,9 @@ fn methods_of(route: Route<'_>) -> &'static str {
         Route::Silences => "GET, HEAD, POST, OPTIONS",
         Route::Silence(_) => "GET, HEAD, DELETE, OPTIONS",
         Route::Status
+        | Route::TargetPage(_)
+        | Route::UsersPage(_)
+        | Route::ReceiverPage(_)
         | Route::Metrics
         | Route::Target(_)
         | Route::Alerts
@@ -323,8 +345,8 @@ fn page(html: Option<Bytes>) -> Response<Answer> {
     response
 }
 
-/// A page may have a style and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+/// A page may have a style and a search, and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'";
 
 #[cfg(test)]
@@ -353,6 +375,7 @@ pub(super) mod tests {
             receivers: Vec::new(),
             voice: Voice::default(),
             names: Vec::new(),
+            dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
         };

@@ -3,10 +3,20 @@
 /// Ids of silences follow.
 const BELOW_SILENCES: &str = "/api/v1/silences/";
 
+/// Names of targets follow, and perhaps [`USERS`].
+const BELOW_TARGETS: &str = "/targets/";
+const USERS: &str = "/users";
+/// Names of receivers follow.
+const BELOW_RECEIVERS: &str = "/receivers/";
+
 /// What a request asks for.
 #[derive(Clone, Copy)]
 pub(super) enum Route<'p> {
     Status,
+    /// The pages of a target, of its users and of a receiver.
+    TargetPage(&'p str),
+    UsersPage(&'p str),
+    ReceiverPage(&'p str),
     Metrics,
     /// Those of one target.
     Target(&'p str),
@@ -25,8 +35,11 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 12] = [
+    pub(super) const GOOD: [Route<'static>; 15] = [
         Route::Status,
+        Route::TargetPage(""),
+        Route::UsersPage(""),
+        Route::ReceiverPage(""),
         Route::Metrics,
         Route::Target(""),
         Route::Alerts,
@@ -60,6 +73,12 @@ impl<'p> Route<'p> {
         if let Some(id) = path.strip_prefix(BELOW_SILENCES) {
             return Route::Silence(id);
         }
+        if let Some(target) = path.strip_prefix(BELOW_TARGETS) {
+            return target.strip_suffix(USERS).map_or(Route::TargetPage(target), Route::UsersPage);
+        }
+        if let Some(receiver) = path.strip_prefix(BELOW_RECEIVERS) {
+            return Route::ReceiverPage(receiver);
+        }
         match path.strip_prefix(telemetry_path) {
             Some("") => Route::Metrics,
             Some(rest) => rest.strip_prefix('/').map_or(Route::Unknown, Route::Target),
@@ -71,6 +90,9 @@ impl<'p> Route<'p> {
     pub(super) fn label(self) -> &'static str {
         match self {
             Route::Status => "/",
+            Route::TargetPage(_) => "/targets/{target}",
+            Route::UsersPage(_) => "/targets/{target}/users",
+            Route::ReceiverPage(_) => "/receivers/{receiver}",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
@@ -93,7 +115,8 @@ pub fn is_taken(path: &str) -> bool {
         let rest = route.label().strip_prefix(path);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
-    is_there || path.starts_with(BELOW_SILENCES)
+    let below = [BELOW_SILENCES, BELOW_TARGETS, BELOW_RECEIVERS];
+    is_there || below.iter().any(|below| path.starts_with(below) || below.strip_suffix('/') == Some(path))
 }
 
 #[cfg(test)]
@@ -111,6 +134,10 @@ mod tests {
             "/api/v1/targets",
             "/api/v1/silences",
             "/api/v1/silences/metrics",
+            "/targets",
+            "/targets/metrics",
+            "/receivers",
+            "/receivers/metrics",
             "/-",
             "/-/ready",
             "/",
@@ -141,6 +168,11 @@ mod tests {
             ("/config", "/metrics", "/config"),
             ("/runbook", "/metrics", "/runbook"),
             ("/runbook/", "/metrics", "other"),
+            ("/targets/home", "/metrics", "/targets/{target}"),
+            ("/targets/home/users", "/metrics", "/targets/{target}/users"),
+            ("/targets/home/users/", "/metrics", "/targets/{target}"),
+            ("/targets", "/metrics", "other"),
+            ("/receivers/ops", "/metrics", "/receivers/{receiver}"),
             ("", "/metrics", "other"),
         ];
         for (path, telemetry_path, expected) in cases {

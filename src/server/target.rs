@@ -49,7 +49,7 @@ pub(super) struct Counts {
     /// Rows of the user list by the panel's own count, if it differs from what the last complete read found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counted_otherwise: Option<u64>,
-    /// Those that are not turned off.
+    /// Those that are not turned off and whose state is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) nodes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,16 +69,15 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn of(report: &Report, now: Moment) -> Self {
         let mut counts = Counts { users_online: report.users_online(now), ..Counts::default() };
-        if report.fresh(Part::System, now) {
-            counts.users = report.counts.total;
-        }
-        if report.fresh(Part::Users, now) && report.users.walked_since().is_some() {
-            counts.users = counts.users.or(u64::try_from(report.users.list().len()).ok());
+        counts.users = report.users_in_all(now);
+        if report.all_users(now).is_some() {
             counts.counted_otherwise =
                 report.users.counted_otherwise().and_then(|total| u64::try_from(total).ok());
         }
         if report.fresh(Part::Nodes, now) {
-            let with = |is: fn(NodeStatus) -> bool| number(&report.nodes, |node| is(node.status));
+            let with = |is: fn(NodeStatus) -> bool| {
+                number(&report.nodes, |node| !node.status_unread && is(node.status))
+            };
             counts.nodes = with(|status| status != NodeStatus::Disabled);
             counts.nodes_up = with(|status| status == NodeStatus::Connected);
         }

@@ -38,6 +38,18 @@ pub struct ReceiverStatus {
     pub last_success: Option<f64>,
     /// Why the last attempt failed; absent if it succeeded or there was none.
     pub failing: Option<AttemptFailure>,
+    pub counts: ReceiverCounts,
+}
+
+/// What was counted of a receiver since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverCounts {
+    pub delivered: u64,
+    pub attempts: u64,
+    /// Notifications given up.
+    pub abandoned: u64,
+    /// Failed attempts by reason.
+    pub failures: BTreeMap<&'static str, u64>,
 }
 
 /// Why an attempt failed.

@@ -229,7 +229,7 @@ impl Voice {
     }
 
     /// A cause that is one of a closed set, in this language; another as it is.
-    fn cause(&self, cause: &str) -> String {
+    pub fn cause(&self, cause: &str) -> String {
         let words = cause.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let id = words.fold("cause".to_owned(), |id, word| id + "-" + &word.to_ascii_lowercase());
         let known = self.find(&id, &Args::new());

@@ -39,7 +39,8 @@ async fn every_path_is_asked_for() {
     let known: Vec<_> = labels.filter(|label| label.name() == "path").map(|label| label.value()).collect();
     assert!(known.contains(&"/config") && known.contains(&"/metrics/{target}"), "{known:?}");
     for path in known {
-        assert!(PATHS.contains(&&*path.replace("{target}", "home").replace("{id}", "one")), "{path}");
+        let asked = path.replace("{target}", "home").replace("{receiver}", "ops").replace("{id}", "one");
+        assert!(PATHS.contains(&&*asked), "{path}");
     }
 }
 

@@ -148,6 +148,7 @@ async fn options_tells_the_methods_and_nothing_else() {
         ("/", "200", "GET, HEAD, OPTIONS"),
         ("/metrics", "200", "GET, HEAD, OPTIONS"),
         ("/metrics/home", "200", "GET, HEAD, OPTIONS"),
+        ("/targets/home/users", "200", "GET, HEAD, OPTIONS"),
         ("/-/healthy", "200", "GET, HEAD, OPTIONS"),
         ("/-/reload", "200", "POST, PUT, OPTIONS"),
         ("/api/v1/silences", "200", "GET, HEAD, POST, OPTIONS"),

@@ -62,6 +62,7 @@ impl Daemon {
             receivers: vec![("ops".to_owned(), "email")],
             voice: Voice::default(),
             names: Vec::new(),
+            dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &telemetry).unwrap()),
         };
@@ -256,6 +257,22 @@ async fn the_pages_for_people() {
     assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"), "{policy}");
     for part in ["1.2.3", "home", "edge", "ops", "not tried yet", "0.8.4"] {
         assert!(status.text().contains(part), "{part}");
+    }
+    for (path, part) in [
+        ("/targets/home?sort=-traffic&page=2", "Parts</h2>"),
+        ("/targets/edge", "Not tried yet."),
+        ("/targets/home/users?q=%3Cscript%3E&sort=nothing&page=-1", "Users of "),
+        ("/receivers/ops", "email"),
+        ("/?sort=-state&page=9", "0.8.4"),
+    ] {
+        let page = daemon.get(path, &[]).await;
+        assert_eq!((page.status, page.header("content-security-policy")), (200, Some(policy)), "{path}");
+        assert!(page.text().contains(part) && !page.text().contains("<script"), "{path}");
+    }
+    for path in
+        ["/targets/", "/targets/hom", "/targets/hom/users", "/targets/home/", "/receivers/home", "/receivers"]
+    {
+        assert_eq!(daemon.get(path, &[]).await.status, 404, "{path}");
     }
     let config = daemon.get("/config", &[]).await;
     assert_eq!((config.status, config.text()), (200, "[users]\nhash_key = \"<hidden>\"\n"));

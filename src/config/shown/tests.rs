@@ -9,6 +9,7 @@ use super::*;
 const CANARIES: &str = r#"
 [web]
 external_url = "https://proxymeter.example.com/canary-prefix"
+dashboards_url = "https://grafana.example.com/canary-dashboards?canary-tenant=1"
 tls_cert_file = "canary-server-file"
 tls_key_file = "canary-server-key-file"
 client_ca_file = "canary-clients-file"

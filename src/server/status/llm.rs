@@ -13,6 +13,8 @@ use crate::{
 #[derive(Serialize)]
 pub(super) struct LlmRow {
     target: String,
+    /// Its page, below that of all.
+    link: String,
     /// How usage is read.
     mode: &'static str,
     /// The server does not record usage.
@@ -42,6 +44,7 @@ impl LlmRow {
         let credentials = credentials.iter().map(|of| format!("{} {}", count(of.count), of.status));
         Some(LlmRow {
             target: name(&report.target),
+            link: report.target.to_string(),
             mode: usage_mode.unwrap_or_default(),
             unrecorded: usage_enabled == Some(false),
             usage: usage.map(UsageWords::from),

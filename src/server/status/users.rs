@@ -64,11 +64,14 @@ struct ExpiryRow {
 }
 
 impl Users {
-    pub(super) fn new(seen: &Seen) -> Self {
+    /// Of all targets, or of one.
+    pub(super) fn new(seen: &Seen, of: Option<&str>) -> Self {
         let labels = &seen.setup.options.labels;
         let named = !matches!(labels, UserLabels::Off);
         let now = seen.now;
-        let known = seen.view.reports.iter().filter(|report| named && report.fresh(Part::Users, now));
+        let reports =
+            || seen.view.reports.iter().filter(|report| of.is_none_or(|target| *report.target == *target));
+        let known = reports().filter(|report| named && report.fresh(Part::Users, now));
         let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, user)));
 
         let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
@@ -82,8 +85,7 @@ impl Users {
 
         let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
         let target = |target: &Arc<str>| name(target);
-        let mut missing: Vec<_> =
-            seen.view.reports.iter().filter_map(|report| Missing::new(report, now)).collect();
+        let mut missing: Vec<_> = reports().filter_map(|report| Missing::new(report, now)).collect();
         let missing_more = missing.len().saturating_sub(MISSING_SHOWN);
         missing.truncate(MISSING_SHOWN);
         Users {
@@ -122,7 +124,14 @@ impl Users {
 
 impl Missing {
     /// Absent: all of its users are in the lists, or it has none.
-    pub(super) fn new(report: &Report, now: Moment) -> Option<Self> {
+    fn new(report: &Report, now: Moment) -> Option<Self> {
+        Some(Missing { target: name(&report.target), why: lacks(report, now)? })
+    }
+}
+
+/// What the known users of a target lack; absent: nothing, or it has none.
+pub(super) fn lacks(report: &Report, now: Moment) -> Option<String> {
+    {
         let why = if is_stale(report, Part::Users, now) {
             let read = report.parts.get(&Part::Users).and_then(|known| known.last_success);
             match read {
@@ -136,7 +145,7 @@ impl Missing {
         } else {
             return None;
         };
-        Some(Missing { target: name(&report.target), why })
+        Some(why)
     }
 }
 
@@ -155,7 +164,7 @@ fn end(user: &User, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The larger share first, and of equal shares the larger use.
-fn by_share((used, limit): (u64, u64), (other_used, other_limit): (u64, u64)) -> Ordering {
+pub(super) fn by_share((used, limit): (u64, u64), (other_used, other_limit): (u64, u64)) -> Ordering {
     let share = u128::from(used) * u128::from(other_limit);
     let other = u128::from(other_used) * u128::from(limit);
     other.cmp(&share).then(other_used.cmp(&used))

@@ -37,8 +37,12 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
 
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 14] = [
+pub(crate) const PATHS: [&str; 18] = [
     "/",
+    "/targets/home",
+    "/targets/home/users",
+    "/targets/nobody",
+    "/receivers/ops",
     "/metrics",
     "/metrics/home",
     "/metrics/nobody",
@@ -76,6 +80,7 @@ impl Port {
             receivers: Vec::new(),
             voice: Voice::default(),
             names: Vec::new(),
+            dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
         };

@@ -7,7 +7,7 @@ use crate::{
     secret::HashKey,
     server::{
         seen::testing::{NOW, state},
-        status::html,
+        status::{Asked, Page, html},
     },
 };
 
@@ -75,7 +75,8 @@ fn whole(silences: Vec<Arc<Silence>>, mutes: Vec<ActiveMute>, labels: UserLabels
         mutes: mutes.into(),
         ..ActiveAlerts::new(Vec::new(), [alert])
     };
-    String::from_utf8(html(&Seen::now(&state(&[], alerts, labels))).unwrap()).unwrap()
+    let page = Page::Status(Asked::default());
+    String::from_utf8(html(&Seen::now(&state(&[], alerts, labels)), &page).unwrap()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
