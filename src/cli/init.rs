@@ -24,7 +24,11 @@ use self::{
     dialog::{Dialog, say},
     draft::Draft,
 };
-use super::{env, exit::Done, scrape, source};
+use super::{
+    exit::Done,
+    scrape,
+    source::{self, env},
+};
 use crate::{
     clock::Clock,
     config::{Config, Source},

@@ -23,6 +23,15 @@ impl Kind {
     /// In the order in which to ask: the surest answer first.
     pub const ALL: [Kind; 3] = [Kind::Marzban, Kind::Cliproxy, Kind::Xui];
 
+    /// The word for it in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Marzban => "marzban",
+            Kind::Xui => "xui",
+            Kind::Cliproxy => "cliproxy",
+        }
+    }
+
     /// Whether it is the one that answers at `url`. `http` is a client for that address.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    cli::env,
+    cli::source::env,
     config::{Config, ConfigErrors},
     secret::Secret,
 };

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum, builder::PossibleValue};
+use clap::Args;
 
 use super::{
     dialog::{Dialog, say},
@@ -14,7 +14,10 @@ use super::{
     secret::secret,
 };
 use crate::{
-    http::{Client, options::parse_sha256},
+    http::{
+        Client,
+        options::{Endpoint, parse_sha256},
+    },
     upstream::detect::Kind,
 };
 
@@ -23,8 +26,8 @@ pub(super) struct PanelFlags {
     /// Address of the panel or LLM proxy, as in a browser, with its base path.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Which system it is. Default: found out.
-    #[arg(long, value_enum)]
+    /// Which system it is: marzban (or PasarGuard), xui (the x-ui family) or cliproxy. Default: found out.
+    #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<Kind>,
     /// Name of the target in metrics and notifications. Default: home, and llm for CLIProxyAPI.
     #[arg(long, value_name = "NAME")]
@@ -53,42 +56,27 @@ fn pin(text: &str) -> Result<String, &'static str> {
         .ok_or("write 64 hex digits, as openssl x509 -noout -fingerprint -sha256 prints")
 }
 
-/// By the words that head their tables.
-impl ValueEnum for Kind {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Kind::Marzban, Kind::Xui, Kind::Cliproxy]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let help = match self {
-            Kind::Marzban => "Marzban or PasarGuard",
-            Kind::Xui => "The x-ui family",
-            Kind::Cliproxy => "CLIProxyAPI",
-        };
-        Some(PossibleValue::new(word(*self)).help(help))
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Marzban => "marzban",
-        Kind::Xui => "xui",
-        Kind::Cliproxy => "cliproxy",
-    }
+fn kind(word: &str) -> Result<Kind, String> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word);
+    kind.ok_or_else(|| format!("write one of {}", Kind::ALL.map(Kind::word).join(", ")))
 }
 
 /// The table of a panel, without a login.
 fn table(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Table {
-    Table::new(word(kind), name).with_text("url", url).with_pin(pin.map(str::to_owned))
+    Table::new(kind.word(), name).with_text("url", url).with_pin(pin.map(str::to_owned))
 }
 
-/// A key that stands for any login.
-fn any_login(kind: Kind) -> &'static str {
-    match kind {
+/// Reads what is known before the login. Errors are those of the address or the name.
+fn endpoint(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Result<Endpoint, String> {
+    let any_login = match kind {
         Kind::Marzban => "api_key",
         Kind::Xui => "token",
         Kind::Cliproxy => "management_key",
-    }
+    };
+    let draft = Draft::new("init".as_ref(), table(kind, name, url, pin).with_text(any_login, "any"));
+    let config = draft.config().map_err(|errors| errors.first().to_owned())?;
+    let target = config.targets.first().ok_or("there is no target")?;
+    Ok(target.endpoint().clone())
 }
 
 /// A system that answers.
@@ -130,12 +118,9 @@ async fn locate(flags: &PanelFlags, url: &str, dialog: &Dialog) -> Result<Found,
     let mut kinds = Kind::ALL.into_iter().filter(is_possible).peekable();
     let mut nowhere = String::new();
     while let Some(kind) = kinds.peek().copied() {
-        let table = table(kind, "init", url, pin.as_deref()).with_text(any_login(kind), "any");
-        let config =
-            Draft::new("init".as_ref(), table).config().map_err(|errors| errors.first().to_owned())?;
-        let endpoint = config.targets.first().ok_or("there is no target")?.endpoint();
+        let endpoint = endpoint(kind, "init", url, pin.as_deref())?;
         let origin = endpoint.url.origin();
-        let http = Client::new(endpoint)?;
+        let http = Client::new(&endpoint)?;
         let is_it = kind.is_at(&http, &endpoint.url).await;
         match (is_it, http.distrusted()) {
             // Of a system that was named, this was to find out whether its certificate is trusted.
@@ -185,9 +170,16 @@ pub(super) async fn log_in(
             Kind::Cliproxy => "CLIProxyAPI",
         }
     ))?;
-    let name = match &flags.name {
-        Some(name) => name.clone(),
-        None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
+    let name = loop {
+        let name = match &flags.name {
+            Some(name) => name.clone(),
+            None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
+        };
+        match endpoint(*kind, &name, url, pin.as_deref()) {
+            Ok(_) => break name,
+            Err(why) if flags.name.is_none() => say(why)?,
+            Err(why) => return Err(format!("--name: {why}").into()),
+        }
     };
     let table = table(*kind, &name, url, pin.as_deref());
     let login = Login { flags, dialog };
