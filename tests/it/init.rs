@@ -482,7 +482,11 @@ fn a_person_is_asked_on_a_terminal() {
     terminal.type_hidden("Password", "root-pw-1");
     terminal.expect("marzban 0.8");
     terminal.answer("Where should alerts be sent", "pigeon");
-    terminal.answer("Write one of these words", "webhook");
+    terminal.answer("Write one of these words", "telegram");
+    terminal.type_hidden("Token of the bot", "");
+    terminal.expect("Token of the bot, from @BotFather: empty");
+    terminal.answer("Try again, or leave it out [again]", "");
+    terminal.answer("Where should alerts be sent", "webhook");
     terminal.type_hidden("URL", &format!("http://{}/{}", refusing.address, canary("path")));
     terminal.type_hidden("Token for the header", &canary("token"));
     terminal.answer("Send a test notification [Y/n]", "");

@@ -128,8 +128,7 @@ pub(super) async fn add(
         if kind == Kind::None {
             return Ok(());
         }
-        draft.receiver = Some(ask(kind, flags, dialog).await?);
-        let why = match test(flags, draft, dialog).await {
+        let why = match try_one(kind, flags, draft, dialog).await {
             Ok(()) => return Ok(()),
             Err(why) if !dialog.asks() || flags.receiver.is_some() => {
                 return Err(format!("{why}; nothing was written").into());
@@ -138,7 +137,7 @@ pub(super) async fn add(
         };
         say(why)?;
         // A receiver that the configuration would not accept cannot be kept.
-        let can_be_kept = draft.config().is_ok();
+        let can_be_kept = draft.receiver.is_some() && draft.config().is_ok();
         let question = if can_be_kept {
             "Try again, keep it as it is, or leave it out"
         } else {
@@ -157,6 +156,21 @@ pub(super) async fn add(
         }
         draft.receiver = None;
     }
+}
+
+async fn try_one(
+    kind: Kind,
+    flags: &ReceiverFlags,
+    draft: &mut Draft,
+    dialog: &Dialog,
+) -> Result<(), Box<dyn Error>> {
+    draft.receiver = Some(ask(kind, flags, dialog).await?);
+    let config = draft.config()?;
+    if flags.no_test || !dialog.agrees("Send a test notification", true).await? {
+        return Ok(());
+    }
+    test_notification::run(&config, &Tested::Named(flags.receiver_name.clone()), &mut io::stderr()).await?;
+    Ok(())
 }
 
 async fn choose(flags: &ReceiverFlags, dialog: &Dialog) -> Result<Kind, Box<dyn Error>> {
@@ -197,6 +211,9 @@ async fn ask(kind: Kind, flags: &ReceiverFlags, dialog: &Dialog) -> Result<Table
         };
         match value {
             Some(value) => table = table.with(key.key, value),
+            None if key.is_needed && flags.receiver.is_none() => {
+                return Err(format!("{}: empty", key.question).into());
+            }
             None if key.is_needed => return Err(format!("--receiver-key {}=… is missing", key.flag()).into()),
             None => {}
         }
@@ -206,13 +223,4 @@ async fn ask(kind: Kind, flags: &ReceiverFlags, dialog: &Dialog) -> Result<Table
         return Err(format!("--receiver-key {name}: {} takes {keys}", kind.word()).into());
     }
     Ok(table)
-}
-
-async fn test(flags: &ReceiverFlags, draft: &Draft, dialog: &Dialog) -> Result<(), Box<dyn Error>> {
-    let config = draft.config()?;
-    if flags.no_test || !dialog.agrees("Send a test notification", true).await? {
-        return Ok(());
-    }
-    test_notification::run(&config, &Tested::Named(flags.receiver_name.clone()), &mut io::stderr()).await?;
-    Ok(())
 }
