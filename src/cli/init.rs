@@ -12,6 +12,7 @@ mod secret;
 mod summary;
 
 use std::{
+    cell::RefCell,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -26,12 +27,14 @@ use self::{
 };
 use super::{
     exit::Done,
+    progress::Progress,
     scrape,
     source::{self, env},
 };
 use crate::{
     clock::Clock,
     config::{Config, Source},
+    model::Report,
     telemetry::Telemetry,
 };
 
@@ -70,9 +73,12 @@ impl Init {
         let mut draft = Draft::new(&self.file, table);
         files::check(draft.secret_paths(), self.force)?;
 
-        say(format_args!("Reading {} once. A panel with thousands of users needs minutes.", found.origin()))?;
-        let config = draft.config()?;
-        let reports = scrape::read(&config, &Telemetry::new(), &Clock::system(), |_| {}).await?;
+        say(format_args!("Reading {} once.", found.origin()))?;
+        let config = draft.config(&env)?;
+        let progress = RefCell::new(Progress::new());
+        let show = |report: &Report| progress.borrow_mut().show(report);
+        let reports = scrape::read(&config, &Telemetry::new(), &Clock::system(), show).await?;
+        drop(progress);
         let report = reports.first().ok_or("there is no target")?;
         summary::print(report, found.origin())?;
         if let Some(why) = summary::failure(report) {
@@ -81,7 +87,7 @@ impl Init {
 
         receiver::add(&self.receiver, &mut draft, &dialog).await?;
         files::check(draft.secret_paths(), self.force)?;
-        let tried = draft.config()?;
+        let tried = draft.config(&env)?;
         files::write(&draft, self.force)?;
         self.finish(&draft, &tried)
     }

@@ -47,8 +47,6 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
         inbounds: config.users.inbounds,
         budgets: rule::budgets(&config.alerting),
     };
-    // Lists are read without pauses, and so the rest of one takes as long.
-    config.targets.iter_mut().for_each(|target| target.poll.load = 1.0);
     let progress = RefCell::new(Progress::new());
     let reports = read(&config, &telemetry, &clock, |report| progress.borrow_mut().show(report)).await?;
 
@@ -76,7 +74,10 @@ pub(super) async fn read(
     let mut reads = Vec::new();
     for target in &config.targets {
         let (_, requests) = mpsc::unbounded_channel();
-        let poller = daemon::poller(target, Some(&key), &refused, &board, telemetry, clock, requests)?;
+        let mut target = target.clone();
+        // Lists are read without pauses, and so the rest of one takes as long.
+        target.poll.load = 1.0;
+        let poller = daemon::poller(&target, Some(&key), &refused, &board, telemetry, clock, requests)?;
         reads.push(poller.read_once(&show));
     }
     let mut reports = future::join_all(reads).await;

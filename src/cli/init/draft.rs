@@ -7,8 +7,7 @@ use std::{
 };
 
 use crate::{
-    cli::source::env,
-    config::{Config, ConfigErrors},
+    config::{Config, ConfigErrors, Env},
     secret::Secret,
 };
 
@@ -91,11 +90,12 @@ impl Draft {
         text
     }
 
-    /// The configuration that it will be. The secrets have no files yet, so they come from variables.
+    /// The configuration that it will be. The secrets have no files yet, so they come from variables, before those of
+    /// `env`.
     ///
     /// # Errors
     /// All mistakes in it.
-    pub(super) fn config(&self) -> Result<Config, ConfigErrors> {
+    pub(super) fn config(&self, env: Env<'_>) -> Result<Config, ConfigErrors> {
         let mut text = String::new();
         for table in self.tables() {
             table.write(&mut text, |_, _| String::new());
@@ -155,6 +155,10 @@ impl Table {
     /// `of_secret` is the line of a secret that gets a file.
     fn write(&self, text: &mut String, of_secret: impl Fn(&Self, &str) -> String) {
         let Table { kind, name, keys, pin, hints } = self;
+        // One that is no name is refused as such, and not as TOML.
+        let is_bare = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        let name = if is_bare { name.clone() } else { quoted(name) };
         *text += &format!("[{kind}.{name}]\n");
         for (key, value) in keys {
             *text += &match value {
@@ -205,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_none_is_refused_as_a_name() {
+        for name in ["", "My home", "a.b", "a]\n[web]", "\"", "Ü"] {
+            let draft =
+                Draft::new("f".as_ref(), Table::new("marzban", name).with_text("url", "http://localhost"));
+            let errors = draft.config(&|_| None).unwrap_err().to_string();
+            assert!(errors.contains("not a target's name; "), "{name}: {errors}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_what_is_tried() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("exporter.toml");
@@ -220,7 +234,7 @@ mod tests {
                 .with("token", Value::Secret("123456789:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into()))
                 .with_text("chat_id", "-100123"),
         );
-        let tried = draft.config().unwrap();
+        let tried = draft.config(&|_| None).unwrap();
         super::super::files::write(&draft, false).unwrap();
         let written = Config::load(&file.as_path().into(), &|_| None).unwrap();
         assert_eq!((&written.targets, &written.receivers), (&tried.targets, &tried.receivers));

@@ -74,7 +74,8 @@ fn endpoint(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Result<Endp
         Kind::Cliproxy => "management_key",
     };
     let draft = Draft::new("init".as_ref(), table(kind, name, url, pin).with_text(any_login, "any"));
-    let config = draft.config().map_err(|errors| errors.first().to_owned())?;
+    // A variable may hold the login itself, which is another one.
+    let config = draft.config(&|_| None).map_err(|errors| errors.first().to_owned())?;
     let target = config.targets.first().ok_or("there is no target")?;
     Ok(target.endpoint().clone())
 }
@@ -106,7 +107,7 @@ pub(super) async fn find(flags: &PanelFlags, dialog: &Dialog) -> Result<Found, B
             }
         };
         match locate(flags, &url, dialog).await {
-            Err(why) if flags.url.is_none() => say(why)?,
+            Err(why) if dialog.asks() && flags.url.is_none() => say(why)?,
             found => return found,
         }
     }
@@ -177,7 +178,7 @@ pub(super) async fn log_in(
         };
         match endpoint(*kind, &name, url, pin.as_deref()) {
             Ok(_) => break name,
-            Err(why) if flags.name.is_none() => say(why)?,
+            Err(why) if dialog.asks() && flags.name.is_none() => say(why)?,
             Err(why) => return Err(format!("--name: {why}").into()),
         }
     };

@@ -9,7 +9,10 @@ use super::{
     draft::{Draft, Table, Value},
     secret,
 };
-use crate::cli::test_notification::{self, Tested};
+use crate::cli::{
+    source::env,
+    test_notification::{self, Tested},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ReceiverFlags {
@@ -137,7 +140,7 @@ pub(super) async fn add(
         };
         say(why)?;
         // A receiver that the configuration would not accept cannot be kept.
-        let can_be_kept = draft.receiver.is_some() && draft.config().is_ok();
+        let can_be_kept = draft.receiver.is_some() && draft.config(&env).is_ok();
         let question = if can_be_kept {
             "Try again, keep it as it is, or leave it out"
         } else {
@@ -165,7 +168,7 @@ async fn try_one(
     dialog: &Dialog,
 ) -> Result<(), Box<dyn Error>> {
     draft.receiver = Some(ask(kind, flags, dialog).await?);
-    let config = draft.config()?;
+    let config = draft.config(&env)?;
     if flags.no_test || !dialog.agrees("Send a test notification", true).await? {
         return Ok(());
     }
