@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use super::{
     dialog::{Dialog, say},
@@ -27,7 +27,7 @@ pub(super) struct PanelFlags {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Which system it is: marzban (or PasarGuard), xui (the x-ui family) or cliproxy. Default: found out.
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    #[arg(long, value_name = "KIND")]
     kind: Option<Kind>,
     /// Name of the target in metrics and notifications. Default: home, and llm for CLIProxyAPI.
     #[arg(long, value_name = "NAME")]
@@ -56,9 +56,24 @@ fn pin(text: &str) -> Result<String, &'static str> {
         .ok_or("write 64 hex digits, as openssl x509 -noout -fingerprint -sha256 prints")
 }
 
-fn kind(word: &str) -> Result<Kind, String> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word);
-    kind.ok_or_else(|| format!("write one of {}", Kind::ALL.map(Kind::word).join(", ")))
+/// By the words that head their tables.
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Kind::Marzban, Kind::Xui, Kind::Cliproxy]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.word()).help(name_of(*self)))
+    }
+}
+
+/// Its name in a sentence.
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Marzban => "Marzban or PasarGuard",
+        Kind::Xui => "A panel of the x-ui family",
+        Kind::Cliproxy => "CLIProxyAPI",
+    }
 }
 
 /// The table of a panel, without a login.
@@ -163,14 +178,7 @@ pub(super) async fn log_in(
 ) -> Result<Table, Box<dyn Error>> {
     let Found { kind, url, origin, pin } = found;
     let default = if *kind == Kind::Cliproxy { "llm" } else { "home" };
-    say(format_args!(
-        "{} answers at {origin}.",
-        match kind {
-            Kind::Marzban => "Marzban or PasarGuard",
-            Kind::Xui => "A panel of the x-ui family",
-            Kind::Cliproxy => "CLIProxyAPI",
-        }
-    ))?;
+    say(format_args!("{} answers at {origin}.", name_of(*kind)))?;
     let name = loop {
         let name = match &flags.name {
             Some(name) => name.clone(),
