@@ -25,6 +25,7 @@ mod matcher;
 mod nodes;
 mod notice;
 mod own;
+mod pairs;
 mod part;
 mod reading;
 mod reads;
@@ -67,6 +68,7 @@ pub use nodes::{
 };
 pub use notice::{Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity, random_bits};
 pub use own::{Condition, OwnState, ReceiverTrouble};
+pub use pairs::Pairs;
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
 pub use reads::Reads;

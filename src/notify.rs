@@ -143,9 +143,6 @@ pub struct Answer {
 /// The notice of a labelled test of `receiver`. All of them form one thread.
 pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
     const NAME: &str = "ProxymeterTest";
-    let pairs = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    };
     let severity = Severity::Info;
     let about = About { alertname: NAME, kind: "receiver", subject: receiver, target: "", step: "" };
     let told = Told { reading: &Reading::Nothing, began: now, ended: None, now };
@@ -153,17 +150,19 @@ pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
         event: format!("evt_{NAME}_{receiver}_{}", now.as_millis()),
         status: NoticeStatus::Firing,
         severity,
-        labels: pairs(&[
+        labels: [
             ("alertname", NAME),
             ("kind", about.kind),
             ("severity", severity.label()),
             ("subject", receiver),
-        ]),
-        annotations: pairs(&[
-            ("description", &voice.sentence(&about, &told)),
-            ("reason", "test"),
-            ("summary", &voice.summary(NAME)),
-        ]),
+        ]
+        .into(),
+        annotations: [
+            ("description", voice.sentence(&about, &told)),
+            ("reason", "test".to_owned()),
+            ("summary", voice.summary(NAME)),
+        ]
+        .into(),
         starts_at: now,
         ends_at: None,
         began: None,
@@ -173,7 +172,9 @@ pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
         id: Notice::new_id(),
         receiver: receiver.to_owned(),
         group: format!("{{}}:{{alertname=\"{NAME}\", subject=\"{receiver}\"}}"),
-        group_labels: pairs(&[("alertname", NAME), ("subject", receiver)]),
+        group_labels: [("alertname", NAME), ("subject", receiver)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
         created_at: now,

@@ -302,8 +302,8 @@ impl Groups {
             }
             let key = routed.group_of.get(&id).cloned().unwrap_or_else(|| {
                 let labels = labels.get_or_insert_with(|| alert.labels());
-                let shared = route.group_by.iter().filter_map(|name| labels.get_key_value(name));
-                let shared: BTreeMap<_, _> = shared.map(|(k, v)| (k.clone(), v.clone())).collect();
+                let shared = route.group_by.iter().filter_map(|name| Some((name, labels.get(name)?)));
+                let shared: BTreeMap<_, _> = shared.map(|(k, v)| (k.clone(), v.to_owned())).collect();
                 let key: Arc<str> = key_of(&shared).into();
                 routed.groups.entry(Arc::clone(&key)).or_default().labels = shared;
                 key

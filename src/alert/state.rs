@@ -29,7 +29,7 @@ use super::{
     words::{self, Pseudonym},
 };
 use crate::{
-    model::{ActiveAlert, End, Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
+    model::{ActiveAlert, End, Moment, NoticeAlert, NoticeStatus, Pairs, Reading, Severity, Timestamp},
     wording::{Told, Voice},
 };
 
@@ -437,7 +437,7 @@ impl<'a> Alert<'a> {
     }
 
     /// Those that have a value. Users have their own names here, by which alerts are grouped and muted.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    pub fn labels(&self) -> Pairs {
         self.labels_with(self.name)
     }
 
@@ -449,9 +449,8 @@ impl<'a> Alert<'a> {
             .map_or("", |(_, value)| value)
     }
 
-    fn labels_with(&self, subject: &str) -> BTreeMap<String, String> {
-        let given = self.all_labels(subject).into_iter().filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    fn labels_with(&self, subject: &str) -> Pairs {
+        self.all_labels(subject).into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
     fn all_labels<'l>(&'l self, subject: &'l str) -> [(&'static str, &'l str); 8] {
@@ -483,7 +482,7 @@ impl<'a> Alert<'a> {
             status: self.status()?,
             severity: self.severity(),
             labels: self.labels_with(&words::displayed(self.subject.rule.kind.kind, self.name, pseudonym)),
-            annotations: BTreeMap::new(),
+            annotations: Pairs::default(),
             starts_at: self.since(),
             ends_at: ended.map(|(at, _)| at),
             began: Some(self.began()),

@@ -1,8 +1,8 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use super::rule::{Rule, WHOLE};
 use crate::{
-    model::{End, KIND_USER, Reading, Severity, Threshold, words::percent},
+    model::{End, KIND_USER, Pairs, Reading, Severity, Threshold, words::percent},
     wording::{About, Told, Voice},
 };
 
@@ -40,19 +40,14 @@ pub(super) fn labels<'a>(
 }
 
 /// The annotations of an alert of `rule` with these labels: what is true of it now.
-pub(super) fn annotations(
-    rule: &Rule,
-    labels: &BTreeMap<String, String>,
-    told: &Told<'_>,
-    voice: &Voice,
-) -> BTreeMap<String, String> {
-    let label = |name| labels.get(name).map(String::as_str).unwrap_or_default();
+pub(super) fn annotations(rule: &Rule, labels: &Pairs, told: &Told<'_>, voice: &Voice) -> Pairs {
+    let label = |name| labels.get(name).unwrap_or_default();
     let alertname = rule.kind.alertname;
     let step = label("step");
     let about =
         About { alertname, kind: label("kind"), subject: label("subject"), target: label("target"), step };
-    let mut words = BTreeMap::new();
-    let mut tell = |name: &str, text: String| drop(words.insert(name.to_owned(), text));
+    let mut words = Vec::new();
+    let mut tell = |name, text| words.push((name, text));
     // Of what has ended and has no steps, the last reading says nothing of the present.
     // Nor does that of a subject that is not there any more.
     let is_gone =
@@ -77,7 +72,7 @@ pub(super) fn annotations(
     if let Some(url) = voice.runbook(alertname) {
         tell("runbook_url", url);
     }
-    words
+    words.into_iter().collect()
 }
 
 /// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.
@@ -107,8 +102,7 @@ mod tests {
 
     #[test]
     fn names_cannot_reach_into_the_template() {
-        let labels = BTreeMap::from([("subject", "{target}"), ("target", "home"), ("step", "7d")]);
-        let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let labels = Pairs::from([("subject", "{target}"), ("target", "home"), ("step", "7d")]);
         let rules = Rules::new(&testing::config()).unwrap();
         let end = Timestamp::from_secs(1_795_000_000);
         let told = |now: Timestamp, reading: Reading, ended| {
@@ -117,16 +111,16 @@ mod tests {
         };
         let words = told(end.saturating_sub(Duration::from_secs(90_000)), Reading::Ends(end), None);
         assert_eq!(
-            words["description"],
+            &words["description"],
             "User {target} (home) expires in 1 day 1 h, on 18 November 2026, 11:06 UTC."
         );
-        assert_eq!(words["value"], "2026-11-18T11:06:40Z");
-        assert_eq!(words["remaining"], "1d 1h");
-        assert!(!words.contains_key("reason") && !words.contains_key("runbook_url"));
+        assert_eq!(&words["value"], "2026-11-18T11:06:40Z");
+        assert_eq!(&words["remaining"], "1d 1h");
+        assert!(words.get("reason").is_none() && words.get("runbook_url").is_none());
         let later = end.saturating_add(Duration::from_secs(30 * 86_400));
         let words = told(end, Reading::Ends(later), Some((End::Renewed, end)));
-        assert_eq!(words["description"], "User {target} (home) runs until 18 December 2026 (renewed).");
-        assert_eq!((words["reason"].as_str(), words["remaining"].as_str()), ("renewed", "30d"));
+        assert_eq!(&words["description"], "User {target} (home) runs until 18 December 2026 (renewed).");
+        assert_eq!((&words["reason"], &words["remaining"]), ("renewed", "30d"));
     }
 
     /// Compares the labels and annotations that alerts may have with docs/notifications.md.
@@ -175,7 +169,7 @@ mod tests {
         ];
         let rules = Rules::new(&testing::config()).unwrap();
         let voice = Voice { pages: Some("https://meter.example.com".into()), ..Voice::default() };
-        let labels = labels.map(|name| (name, "x".to_owned())).into();
+        let labels = labels.map(|name| (name, "x")).into();
         let mut names = BTreeSet::new();
         for (reading, rule) in
             readings.iter().flat_map(|reading| rules.list().iter().map(move |rule| (reading, rule)))
@@ -183,7 +177,7 @@ mod tests {
             assert!(is_listed(reading));
             for ended in [None, Some((End::Renewed, now))] {
                 let told = Told { reading, began: now, ended, now };
-                names.extend(annotations(rule, &labels, &told, &voice).into_keys());
+                names.extend(annotations(rule, &labels, &told, &voice).keys().map(str::to_owned));
             }
         }
         assert_eq!(documented("Annotations. A rule has those that fit"), names);

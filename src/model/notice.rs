@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{Pairs, Timestamp};
 
 /// The severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,9 +41,9 @@ pub struct NoticeAlert {
     pub severity: Severity,
     /// `alertname`, `target`, `system`, `kind`, `subject`, `step`, `severity` (and `rule`), and nothing that varies
     /// while it fires. Labels without a value are left out.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Pairs,
     /// `summary`, `description`, and what varies: `reason`, `value`, `limit`, `remaining` …
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Pairs,
     pub starts_at: Timestamp,
     /// Absent while it is firing.
     pub ends_at: Option<Timestamp>,

@@ -249,7 +249,7 @@ fn row(alert: &NoticeAlert, voice: &Voice) -> Row {
 /// What is true of an alert. Of one without words, which another version has stored or an earlier message only counted, it
 /// is what its labels say, or at least what it is about.
 fn sentence(alert: &NoticeAlert, voice: &Voice) -> String {
-    let told = ["description", "summary"].iter().find_map(|key| alert.annotations.get(*key));
+    let told = ["description", "summary"].iter().find_map(|key| alert.annotations.get(key));
     if let Some(told) = told {
         return words::sentence(told, SENTENCE);
     }
@@ -345,7 +345,7 @@ fn shared<'a>(alerts: &'a [Arc<NoticeAlert>], name: &str) -> Shared<'a> {
 }
 
 fn label<'a>(alert: &'a NoticeAlert, name: &str) -> Option<&'a str> {
-    alert.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    alert.labels.get(name).filter(|value| !value.is_empty())
 }
 
 fn count(alerts: &[Arc<NoticeAlert>], status: NoticeStatus) -> usize {

@@ -3,12 +3,12 @@
 mod command;
 mod fake;
 
-use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use proxymeter::{
     clock::Clock,
     http::{install_crypto_provider, options::TlsOptions},
-    model::{Moment, NoticeAlert, NoticeStatus, Severity},
+    model::{Moment, NoticeAlert, NoticeStatus, Pairs, Severity},
     notify::{
         SendError, SendReason,
         alertmanager::{Alertmanager, Ask, Poster, Standing, config::AlertmanagerConfig},
@@ -55,15 +55,12 @@ fn now() -> Moment {
 
 /// An alert that has been firing for a minute.
 fn firing(subject: &str) -> NoticeAlert {
-    let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    };
     NoticeAlert {
         event: format!("evt_{subject}"),
         status: NoticeStatus::Firing,
         severity: Severity::Warning,
-        labels: text(&[("alertname", "ProxymeterTest"), ("subject", subject), ("step", "")]),
-        annotations: text(&[("summary", "A test."), ("description", "Käse & <b> \u{202e}\"quoted\"")]),
+        labels: [("alertname", "ProxymeterTest"), ("subject", subject), ("step", "")].into(),
+        annotations: [("summary", "A test."), ("description", "Käse & <b> \u{202e}\"quoted\"")].into(),
         starts_at: now().wall.saturating_sub(Duration::from_secs(60)),
         ends_at: None,
         began: None,
@@ -73,10 +70,9 @@ fn firing(subject: &str) -> NoticeAlert {
 
 fn ended(subject: &str) -> NoticeAlert {
     let ends_at = now().wall.saturating_sub(Duration::from_secs(10));
-    let description = ("description".to_owned(), "It holds no more.".to_owned());
     NoticeAlert {
         status: NoticeStatus::Resolved,
-        annotations: [description].into(),
+        annotations: [("description", "It holds no more.")].into(),
         ends_at: Some(ends_at),
         ..firing(subject)
     }
@@ -174,7 +170,7 @@ async fn one_alert_that_is_refused_costs_no_other() {
     let fake = Fake::start("");
     let telemetry = Telemetry::new();
     // Alertmanager refuses an alert without labels.
-    let bad = NoticeAlert { labels: BTreeMap::new(), ..firing("bad") };
+    let bad = NoticeAlert { labels: Pairs::default(), ..firing("bad") };
     let mut alerts: Vec<_> = (0..600).map(|number| firing(&number.to_string())).collect();
     alerts.insert(321, bad);
     let config = config(&[fake.url()]);
@@ -301,7 +297,7 @@ async fn failures_are_logged_once_and_tell_no_secret() {
         cases.push((AlertmanagerConfig { proxy, ..secret("http", "127.0.0.1:9") }, "connect"));
     }
     let alert = || NoticeAlert {
-        annotations: [("description".to_owned(), canary("description"))].into(),
+        annotations: [("description", canary("description"))].into(),
         ..firing(&canary("subject"))
     };
     for (config, reason) in &cases {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proxymeter::{
     clock::Clock,
-    model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{Notice, NoticeAlert, NoticeStatus, Pairs, Severity, Timestamp},
     notify::{
         self,
         webhook::{Webhook, config::WebhookConfig},
@@ -38,12 +38,8 @@ fn notice(receiver: &str, group: &str) -> Notice {
             event: format!("event-{group}"),
             status: NoticeStatus::Resolved,
             severity: Severity::Critical,
-            labels: [
-                ("alertname".to_owned(), "ProxymeterTargetDown".to_owned()),
-                ("target".to_owned(), group.to_owned()),
-            ]
-            .into(),
-            annotations: BTreeMap::new(),
+            labels: [("alertname", "ProxymeterTargetDown"), ("target", group)].into(),
+            annotations: Pairs::default(),
             starts_at: now,
             ends_at: Some(now),
             began: None,

@@ -96,11 +96,8 @@ fn alert(subject: &str) -> NoticeAlert {
         event: format!("event-{subject}"),
         status: NoticeStatus::Firing,
         severity: Severity::Warning,
-        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        annotations: BTreeMap::from([
-            ("summary".to_owned(), "User expires soon.".to_owned()),
-            ("remaining".to_owned(), "2d 4h".to_owned()),
-        ]),
+        labels: labels.into(),
+        annotations: [("summary", "User expires soon."), ("remaining", "2d 4h")].into(),
         starts_at: Timestamp::from_secs(1_795_000_000),
         ends_at: None,
         began: None,
@@ -629,10 +626,10 @@ async fn hostile_names_stay_where_they_belong() {
         hostile.receiver = name.clone();
         hostile.group = name.clone();
         for label in ["alertname", "target", "step"] {
-            alert.labels.insert(label.to_owned(), name.clone());
+            alert.labels.insert(label, &name);
         }
         for annotation in ["summary", "description", "reason", &name] {
-            alert.annotations.insert(annotation.to_owned(), name.clone());
+            alert.annotations.insert(annotation, &name);
         }
         hostile.alerts = vec![Arc::new(alert)];
         send_notice(&config(&server, SmtpTls::None), hostile, &mut Vec::new()).await.unwrap();

@@ -13,7 +13,7 @@ use std::{
 
 use proxymeter::{
     clock::Clock,
-    model::{Notice, NoticeAlert, NoticeStatus, Severity},
+    model::{Notice, NoticeAlert, NoticeStatus, Pairs, Severity},
     store::{Batch, LastFailure, Message, ReceiverState, Settlement, Store},
 };
 
@@ -168,8 +168,8 @@ async fn what_still_holds_returns_to_the_outbox_and_retries_begin_again() {
                     event: (*event).into(),
                     status: *status,
                     severity: Severity::Warning,
-                    labels: BTreeMap::new(),
-                    annotations: BTreeMap::new(),
+                    labels: Pairs::default(),
+                    annotations: Pairs::default(),
                     starts_at: now,
                     ends_at: None,
                     began: None,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicUsize, sync::atomic::Ordering, thread};
 
 use proxymeter::{
-    model::{CounterChange, CounterRow, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{CounterChange, CounterRow, Notice, NoticeAlert, NoticeStatus, Pairs, Severity, Timestamp},
     store::{Batch, Loaded, Message, Opened, ReceiverState, SavedUsers, Settlement, Store, StoreError},
 };
 use tempfile::TempDir;
@@ -24,8 +24,8 @@ fn notice(id: &str) -> Notice {
             event: format!("evt_{id}"),
             status: NoticeStatus::Firing,
             severity: Severity::Warning,
-            labels: [("alertname".to_owned(), "ProxymeterUserExpiry".to_owned())].into(),
-            annotations: BTreeMap::new(),
+            labels: [("alertname", "ProxymeterUserExpiry")].into(),
+            annotations: Pairs::default(),
             starts_at: NOW,
             ends_at: None,
             began: None,
@@ -278,7 +278,7 @@ fn files_of_version_2_are_read() {
             );
             for (n, alert) in notice.alerts.iter().enumerate() {
                 assert_eq!(alert.event, format!("evt_{}_{n}", notice.id));
-                assert_eq!(alert.labels["subject"], format!("ann \"{n}\" ☃"));
+                assert_eq!(&alert.labels["subject"], format!("ann \"{n}\" ☃"));
             }
             let age = (message.created_at.as_millis() - NOW.as_millis()) / 1000;
             (message.id.clone(), message.receiver.clone(), age, message.done.join(","), notice.alerts.len())

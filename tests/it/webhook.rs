@@ -4,7 +4,6 @@ mod command;
 mod proxies;
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -15,7 +14,7 @@ use std::{
 use proxymeter::{
     clock::Clock,
     http::options::TlsOptions,
-    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Pairs, Severity, Timestamp},
     notify::{
         Retry, SendError,
         webhook::{
@@ -41,8 +40,8 @@ fn notice() -> Notice {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Alert {
-        labels: BTreeMap<String, String>,
-        annotations: BTreeMap<String, String>,
+        labels: Pairs,
+        annotations: Pairs,
         starts_at: String,
         ends_at: Option<String>,
     }
@@ -528,8 +527,8 @@ async fn names_cannot_break_out() {
     for name in ["plain"].iter().chain(&corpus) {
         let mut notice = notice();
         let alert = Arc::make_mut(&mut notice.alerts[0]);
-        alert.labels.insert("subject".into(), (*name).into());
-        alert.annotations.insert("summary".into(), (*name).into());
+        alert.labels.insert("subject", name);
+        alert.annotations.insert("summary", name);
         notice.group_labels.insert("subject".into(), (*name).into());
         notice.group = format!("{{}}:{{subject={name:?}}}");
         for format in [WebhookFormat::Alertmanager, template.clone()] {

@@ -148,7 +148,7 @@ impl Bench {
         let told = self.notices.drain(..).map(|notice| {
             let alerts = notice.alerts.iter().map(|alert| {
                 let status = if alert.status == NoticeStatus::Firing { "" } else { "-" };
-                let label = |name: &str| alert.labels.get(name).map(String::as_str);
+                let label = |name: &str| alert.labels.get(name);
                 let subject = label("subject").or(label("target")).unwrap_or_default();
                 format!("{status}{subject} {}", label("step").unwrap_or_default()).trim().to_owned()
             });

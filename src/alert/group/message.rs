@@ -155,12 +155,12 @@ impl Desk<'_> {
 
     fn notice(&self, group: &Group, route: &Route, reason: Reason, alerts: Vec<Arc<NoticeAlert>>) -> Notice {
         let mut group_labels = group.labels.clone();
-        let user = alerts.iter().find(|alert| alert.labels.get("kind").is_some_and(|kind| kind == KIND_USER));
+        let user = alerts.iter().find(|alert| alert.labels.get("kind") == Some(KIND_USER));
         if let Some(shared) = group_labels.get_mut("subject")
             && let Some(displayed) = user.and_then(|alert| alert.labels.get("subject"))
         {
             // All alerts of the group are of subjects with the same name.
-            shared.clone_from(displayed);
+            displayed.clone_into(shared);
         }
         Notice {
             id: Notice::new_id(),

@@ -1,8 +1,11 @@
 //! Alerts by their ids, and what happens to them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use crate::{alert::rule::KINDS, model::random_bits};
+use crate::{
+    alert::rule::KINDS,
+    model::{Pairs, random_bits},
+};
 
 /// One firing of one alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +42,8 @@ pub enum Event {
 
 impl AlertId {
     /// The alert that has these labels; absent if they are of no kind of alert. A user's pseudonym leads to none.
-    pub(in crate::alert) fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
-        let label = |name: &str| labels.get(name).map(String::as_str);
+    pub(in crate::alert) fn of(labels: &Pairs) -> Option<Self> {
+        let label = |name| labels.get(name);
         let kind = KINDS.iter().find(|kind| Some(kind.alertname) == label("alertname"))?;
         let words = ["target", "subject", "step"].map(|name| label(name).unwrap_or_default().into());
         let ([target, subject, step], rule) = (words, label("rule").unwrap_or(kind.name).into());

@@ -67,7 +67,7 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_a_dead_let
     let dead = bench.dead();
     let recorded: Vec<_> = bench.written.iter().flat_map(|written| &written.messages).collect();
     let dead = recorded.iter().find(|notice| dead == [&*notice.id]).expect("it can be sent by hand");
-    assert_eq!(dead.alerts[0].labels["subject"], "ann");
+    assert_eq!(&dead.alerts[0].labels["subject"], "ann");
     bench.pass(6 * MINUTE).await;
     assert_eq!(bench.told("other").last().unwrap(), "abandoned(ops) failing(ops)");
     let told = bench.sent("other").pop().unwrap().notice;
@@ -203,7 +203,7 @@ async fn one_success_releases_the_queue() {
 async fn a_message_that_is_refused_for_good_does_not_hold_up_the_others() {
     let mut bench = Bench::with_fallback();
     bench.answers("ops", |attempt| {
-        if attempt.notice.alerts[0].labels["subject"] == "bad" {
+        if &attempt.notice.alerts[0].labels["subject"] == "bad" {
             error(SendReason::ClientError, Retry::Never)
         } else {
             yes()
@@ -223,7 +223,7 @@ async fn a_message_that_is_refused_for_good_does_not_hold_up_the_others() {
 async fn a_message_that_breaks_its_receiver_does_not_hold_up_the_others() {
     let mut bench = Bench::new(&["ops"]);
     bench.answers("ops", |attempt| {
-        if attempt.notice.alerts[0].labels["subject"] == "bad" { unavailable() } else { yes() }
+        if &attempt.notice.alerts[0].labels["subject"] == "bad" { unavailable() } else { yes() }
     });
     bench.start();
     bench.fires(&["a", "bad", "c", "d"]);
@@ -368,7 +368,7 @@ async fn the_patience_goes_on_after_a_restart() {
 async fn a_message_that_breaks_its_receiver_is_given_up_although_others_are_taken() {
     let mut bench = Bench::with_fallback();
     bench.answers("ops", |attempt| {
-        let bad = ["bad", "-a"].contains(&attempt.notice.alerts[0].labels["subject"].as_str());
+        let bad = ["bad", "-a"].contains(&&attempt.notice.alerts[0].labels["subject"]);
         if bad { error(SendReason::ServerError, Retry::Later) } else { yes() }
     });
     bench

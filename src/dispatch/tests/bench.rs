@@ -142,10 +142,10 @@ pub(super) fn yes() -> Answer {
 /// `ann` fires, `-ann` ended.
 fn word(alert: &NoticeAlert) -> String {
     let subject = &alert.labels["subject"];
-    let subject = match alert.labels["alertname"].as_str() {
+    let subject = match &alert.labels["alertname"] {
         "ProxymeterNotificationsFailing" => format!("failing({subject})"),
         "ProxymeterNotificationsAbandoned" => format!("abandoned({subject})"),
-        _ => subject.clone(),
+        _ => subject.to_owned(),
     };
     if alert.status == NoticeStatus::Firing { subject } else { format!("-{subject}") }
 }

@@ -15,7 +15,7 @@ async fn the_fallback_is_told_once_after_a_while_and_told_the_end() {
     assert_eq!(bench.told("other"), ["failing(ops)"]);
     let alert = bench.sent("other").remove(0).notice.alerts.remove(0);
     let description = "Receiver ops does not accept notifications: it said connect.";
-    assert_eq!(alert.annotations["description"], description);
+    assert_eq!(&alert.annotations["description"], description);
     bench.pass(10 * HOUR).await;
     assert_eq!(bench.told("ops"), ["ann"]);
     assert_eq!(bench.told("other"), ["failing(ops)", "-failing(ops)"]);

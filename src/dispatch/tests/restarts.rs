@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::bench::{Bench, HOUR, MINUTE, SECOND, unavailable, yes};
 use crate::{
     alert::testing::BEGIN,
-    model::{Notice, NoticeAlert, NoticeStatus, Severity},
+    model::{Notice, NoticeAlert, NoticeStatus, Pairs, Severity},
     store::{Batch, Message},
 };
 
@@ -21,8 +21,8 @@ pub(super) fn foreign(id: &str, receiver: &str) -> Notice {
             event: format!("evt_{id}"),
             status: NoticeStatus::Resolved,
             severity: Severity::Warning,
-            labels: [("alertname", "Other"), ("subject", id)].map(|(k, v)| (k.into(), v.into())).into(),
-            annotations: BTreeMap::new(),
+            labels: [("alertname", "Other"), ("subject", id)].into(),
+            annotations: Pairs::default(),
             starts_at: BEGIN,
             ends_at: Some(BEGIN),
             began: None,

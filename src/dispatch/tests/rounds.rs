@@ -201,7 +201,7 @@ async fn an_end_is_delivered_once_by_a_receiver_that_was_down_for_ten_minutes() 
         }
         assert_eq!(bench.told("ops"), expected, "{down:?}");
         let end = bench.sent("ops").pop().unwrap().notice;
-        assert_eq!(end.alerts[0].annotations["reason"], "renewed");
+        assert_eq!(&end.alerts[0].annotations["reason"], "renewed");
         let refused = bench.sent("ops").iter().filter(|sent| !sent.taken).count();
         assert!((3..=5).contains(&refused), "{down:?}: {refused} attempts in ten minutes");
     }

@@ -72,7 +72,7 @@ async fn a_message_is_halved_until_it_passes_and_each_alert_arrives_once() {
 async fn one_alert_that_is_too_large_is_given_up() {
     let mut bench = bench();
     bench.answers("ops", |attempt| {
-        let refused = attempt.notice.alerts.iter().any(|alert| alert.labels["subject"] == "u002");
+        let refused = attempt.notice.alerts.iter().any(|alert| &alert.labels["subject"] == "u002");
         if refused { error(SendReason::ClientError, Retry::Smaller) } else { yes() }
     });
     bench.start();

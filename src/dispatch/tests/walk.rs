@@ -659,7 +659,7 @@ impl Disk {
 
     /// Each threshold is notified as one event, until it may fire again.
     fn is_news(&mut self, notice: &Notice) {
-        for alert in notice.alerts.iter().filter(|alert| alert.labels["kind"] == "user") {
+        for alert in notice.alerts.iter().filter(|alert| &alert.labels["kind"] == "user") {
             let key = far::key(alert);
             let event = (alert.event.clone(), alert.starts_at);
             let (before, since) = self.events.entry(key.clone()).or_insert_with(|| event.clone());

@@ -276,8 +276,8 @@ impl Line {
         if self.refused.insert(alert.event.clone(), Instant::now()).is_some() {
             return;
         }
-        let alertname = alert.labels.get("alertname").map_or("", String::as_str);
-        let labels = alert.labels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let alertname = alert.labels.get("alertname").unwrap_or_default();
+        let labels = alert.labels.keys().collect::<Vec<_>>().join(", ");
         warn!(receiver = self.receiver, alertname, labels, "alert refused and left out: {error}");
         self.left_out += 1;
     }

@@ -66,11 +66,11 @@ fn span(alert: &NoticeAlert, now: Timestamp, last: Duration) -> (Timestamp, Time
 
 /// The fingerprint by which Alertmanager knows an alert.
 pub(super) fn identity(alert: &NoticeAlert) -> u64 {
-    fingerprint(&identifying(alert).map(|(name, value)| (name.clone(), value.clone())).collect())
+    fingerprint(identifying(alert))
 }
 
 /// The labels by which Alertmanager knows an alert. A label without a value is no label.
-fn identifying(alert: &NoticeAlert) -> impl Iterator<Item = (&String, &String)> {
+fn identifying(alert: &NoticeAlert) -> impl Iterator<Item = (&str, &str)> {
     alert.labels.iter().filter(|(name, value)| !value.is_empty() && *name != DETECTED)
 }
 
@@ -79,8 +79,8 @@ fn labels<S: Serializer>(alert: &NoticeAlert, serializer: S) -> Result<S::Ok, S:
 }
 
 fn annotations<S: Serializer>(alert: &NoticeAlert, serializer: S) -> Result<S::Ok, S::Error> {
-    let detected = alert.labels.get_key_value(DETECTED).filter(|(_, value)| !value.is_empty());
-    serializer.collect_map(alert.annotations.iter().chain(detected))
+    let detected = alert.labels.get(DETECTED).filter(|value| !value.is_empty());
+    serializer.collect_map(alert.annotations.iter().chain(detected.map(|value| (DETECTED, value))))
 }
 
 /// How long an alert fires after it was posted last. Prometheus allows its resend interval four times, too.
@@ -96,8 +96,8 @@ mod tests {
     #[test]
     fn a_list_of_alerts() {
         let mut firing = alert("a", 100, None);
-        firing.labels.insert("empty".into(), String::new());
-        firing.annotations.insert("summary".into(), "Käse <b>".into());
+        firing.labels.insert("empty", "");
+        firing.annotations.insert("summary", "Käse <b>");
         let alerts = [Arc::new(firing), Arc::new(alert("b", 100, Some(160)))];
         let now = Timestamp::from_millis(200_500);
         let encode = |url| String::from_utf8(encode(&alerts, url, now, Duration::from_secs(240)).unwrap());
@@ -119,7 +119,7 @@ mod tests {
     fn the_detected_system_is_no_part_of_the_identity() {
         let unread = alert("a", 100, None);
         let mut read = unread.clone();
-        read.labels.insert("system".into(), "marzban".into());
+        read.labels.insert("system", "marzban");
         assert_eq!(identity(&read), identity(&unread));
         let post = |alert| {
             let body = encode(&[Arc::new(alert)], "", Timestamp::from_secs(200), Duration::from_secs(240));

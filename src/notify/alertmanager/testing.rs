@@ -46,9 +46,7 @@ pub(super) fn alert(subject: &str, starts: i64, ends: Option<i64>) -> NoticeAler
         event: subject.to_owned(),
         status: if ends.is_some() { NoticeStatus::Resolved } else { NoticeStatus::Firing },
         severity: Severity::Warning,
-        labels: [("alertname", "Test"), ("subject", subject)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        labels: [("alertname", "Test"), ("subject", subject)].into(),
         annotations: Default::default(),
         starts_at: Timestamp::from_secs(starts),
         ends_at: ends.map(Timestamp::from_secs),

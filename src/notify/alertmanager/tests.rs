@@ -461,7 +461,7 @@ async fn a_replica_that_failed_is_asked_until_it_is_back() {
 async fn an_end_waits_while_another_sender_posts_the_alert() {
     let seen = Seen::default();
     let began = Instant::now();
-    let of_a = fingerprint(&alert("a", 0, None).labels);
+    let of_a = fingerprint(alert("a", 0, None).labels.iter());
     let firing_there = move || {
         let posted = seconds(began).min(1000);
         let ends_at = Timestamp::from_secs(START + i64::try_from(posted).unwrap() + 240);
@@ -489,7 +489,7 @@ async fn an_end_waits_while_another_sender_posts_the_alert() {
 #[tokio::test(start_paused = true)]
 async fn an_end_does_not_wait_for_posts_of_our_own() {
     let seen = Seen::default();
-    let of_a = fingerprint(&alert("a", 0, None).labels);
+    let of_a = fingerprint(alert("a", 0, None).labels.iter());
     let (began, asked) = (Instant::now(), Arc::clone(&seen));
     let firing_there = move || {
         asked.lock().unwrap().push((seconds(began), "?".to_owned()));
@@ -515,7 +515,7 @@ async fn an_end_does_not_wait_for_posts_of_our_own() {
 #[tokio::test(start_paused = true)]
 async fn a_post_that_failed_is_not_one_of_our_own() {
     let seen = Seen::default();
-    let of_a = fingerprint(&alert("a", 0, None).labels);
+    let of_a = fingerprint(alert("a", 0, None).labels.iter());
     let post = replica(&seen, |now| {
         let is_down = (60..400).contains(&now);
         let failed = || Err(failure(SendReason::Connect, Fault::Replica));

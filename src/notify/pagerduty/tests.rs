@@ -12,21 +12,19 @@ use crate::{
 const NOW: Timestamp = Timestamp::from_secs(1_795_600_000);
 
 fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
-    let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<_, _> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    };
     let labels =
         [("alertname", "ProxymeterNodeDown"), ("target", "home"), ("kind", "node"), ("subject", subject)];
     let alert = NoticeAlert {
         event: "e".into(),
         status,
         severity,
-        labels: pairs(&labels),
-        annotations: pairs(&[
+        labels: labels.into(),
+        annotations: [
             ("description", "Node DE-1 does not answer: connection refused."),
             ("action", "Start it again."),
             ("runbook_url", "https://m.example/runbook#proxymeternodedown"),
-        ]),
+        ]
+        .into(),
         starts_at: NOW,
         ends_at: (status == NoticeStatus::Resolved).then_some(NOW),
         began: None,
@@ -36,7 +34,7 @@ fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
         id: "msg_1".into(),
         receiver: "ops".into(),
         group: "{}:{alertname=\"ProxymeterNodeDown\", target=\"home\"}".into(),
-        group_labels: pairs(&labels[..2]),
+        group_labels: labels[..2].iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
         created_at: NOW,

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Timestamp};
+use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Pairs, Timestamp};
 
 /// Alertmanager's webhook body, version 4: its fields, in its order; and the digest, if it is one.
 #[derive(Debug, Serialize)]
@@ -11,7 +11,7 @@ use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Timestamp};
 pub(super) struct Body<'a> {
     receiver: &'a str,
     status: NoticeStatus,
-    alerts: Vec<Alert<'a>>,
+    alerts: Alerts<'a>,
     group_labels: &'a BTreeMap<String, String>,
     common_labels: BTreeMap<&'a str, &'a str>,
     common_annotations: BTreeMap<&'a str, &'a str>,
@@ -28,8 +28,8 @@ pub(super) struct Body<'a> {
 #[serde(rename_all = "camelCase")]
 struct Alert<'a> {
     status: NoticeStatus,
-    labels: &'a BTreeMap<String, String>,
-    annotations: &'a BTreeMap<String, String>,
+    labels: &'a Pairs,
+    annotations: &'a Pairs,
     #[serde(serialize_with = "rfc3339")]
     starts_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
@@ -50,7 +50,7 @@ impl<'a> Body<'a> {
         Body {
             receiver: &notice.receiver,
             status: if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved },
-            alerts: told.iter().map(|alert| Alert::of(alert, external_url)).collect(),
+            alerts: Alerts { told, external_url },
             group_labels: &notice.group_labels,
             common_labels: common(told, |alert| &alert.labels),
             common_annotations: common(told, |alert| &alert.annotations).into_iter().chain(title).collect(),
@@ -64,10 +64,44 @@ impl<'a> Body<'a> {
 
     /// As Go writes it, byte for byte: safe to embed in HTML, with a newline at the end.
     pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut json = Vec::with_capacity(1024 + 768 * self.alerts.len());
-        self.serialize(&mut serde_json::Serializer::with_formatter(&mut json, GoFormatter))?;
+        // Twice, because a body of megabytes that grows is there twice.
+        let mut length = Length(0);
+        self.write(&mut length)?;
+        let mut json = Vec::with_capacity(length.0 + 1);
+        self.write(&mut json)?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    fn write(&self, to: impl io::Write) -> serde_json::Result<()> {
+        self.serialize(&mut serde_json::Serializer::with_formatter(to, GoFormatter))
+    }
+}
+
+/// How many bytes are written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Made while it is written, one after another.
+#[derive(Debug)]
+struct Alerts<'a> {
+    told: &'a [Arc<NoticeAlert>],
+    external_url: &'a str,
+}
+
+impl Serialize for Alerts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.told.iter().map(|alert| Alert::of(alert, self.external_url)))
     }
 }
 
@@ -81,34 +115,26 @@ impl<'a> Alert<'a> {
             starts_at: Some(began),
             ends_at: until.filter(|_| alert.status == NoticeStatus::Resolved),
             generator_url: external_url,
-            fingerprint: format!("{:016x}", fingerprint(&alert.labels)),
+            fingerprint: format!("{:016x}", fingerprint(alert.labels.iter())),
         }
     }
 }
 
 /// The pairs that all alerts share.
-fn common(
-    alerts: &[Arc<NoticeAlert>],
-    of: impl Fn(&NoticeAlert) -> &BTreeMap<String, String>,
-) -> BTreeMap<&str, &str> {
+fn common(alerts: &[Arc<NoticeAlert>], of: impl Fn(&NoticeAlert) -> &Pairs) -> BTreeMap<&str, &str> {
     let Some((first, others)) = alerts.split_first() else { return BTreeMap::new() };
     // Alertmanager treats a missing pair like an empty one.
-    let shared = |name: &str, value: &str| {
-        others.iter().all(|alert| of(alert).get(name).map_or("", String::as_str) == value)
-    };
-    of(first.as_ref())
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .filter(|(name, value)| shared(name, value))
-        .collect()
+    let shared =
+        |name: &str, value: &str| others.iter().all(|alert| of(alert).get(name).unwrap_or_default() == value);
+    of(first.as_ref()).iter().filter(|(name, value)| shared(name, value)).collect()
 }
 
-/// Alertmanager's identity of an alert: 64-bit FNV-1a over its labels by name, with 0xff after each name and value.
-pub(in crate::notify) fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+/// Alertmanager's identity of an alert: 64-bit FNV-1a over its labels, sorted by name, with 0xff after each name and value.
+pub(in crate::notify) fn fingerprint<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
 
-    let bytes = labels.iter().flat_map(|(name, value)| [name, value]).flat_map(|text| {
+    let bytes = labels.flat_map(|(name, value)| [name, value]).flat_map(|text| {
         // No text holds this byte, so adjacent texts cannot run together.
         text.bytes().chain([0xff])
     });
@@ -154,11 +180,9 @@ mod tests {
 
     #[test]
     fn fingerprints_are_alertmanagers() {
-        let labels = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
-        };
-        assert_eq!(fingerprint(&labels(&[("alertname", "A"), ("x", "1")])), 0x6051_004c_729a_be0e);
-        assert_ne!(fingerprint(&labels(&[("a", "bc")])), fingerprint(&labels(&[("ab", "c")])));
+        let fingerprint = |labels: &[(&'static str, &'static str)]| fingerprint(labels.iter().copied());
+        assert_eq!(fingerprint(&[("alertname", "A"), ("x", "1")]), 0x6051_004c_729a_be0e);
+        assert_ne!(fingerprint(&[("a", "bc")]), fingerprint(&[("ab", "c")]));
     }
 
     #[test]

@@ -1,23 +1,22 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::Timestamp;
+use crate::model::{Pairs, Timestamp};
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
 fn alert(labels: &[(&str, &str)], description: &str) -> NoticeAlert {
-    let pairs =
-        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     NoticeAlert {
         event: "e".to_owned(),
         status: NoticeStatus::Firing,
         severity: Severity::Warning,
-        labels: pairs(labels),
-        annotations: pairs(&[
+        labels: labels.iter().copied().collect(),
+        annotations: [
             ("description", description),
             ("summary", crate::wording::summary(labels[0].1)),
             ("action", "Do it."),
-        ]),
+        ]
+        .into(),
         starts_at: START,
         ends_at: None,
         began: Some(START.saturating_add_millis(-300_000)),
@@ -47,7 +46,7 @@ fn node(subject: &str) -> NoticeAlert {
 
 fn resolved(alert: NoticeAlert, description: &str) -> NoticeAlert {
     let ends_at = Some(START.saturating_add_millis(90_061_999));
-    let annotations = [("description".to_owned(), description.to_owned())].into();
+    let annotations = [("description", description)].into();
     NoticeAlert { status: NoticeStatus::Resolved, ends_at, annotations, ..alert }
 }
 
@@ -71,7 +70,7 @@ fn words(notice: &Notice) -> Words {
 
 #[test]
 fn an_alert_without_words_is_told_by_its_labels() {
-    let bare = |alert: NoticeAlert| NoticeAlert { annotations: BTreeMap::new(), ..alert };
+    let bare = |alert: NoticeAlert| NoticeAlert { annotations: Pairs::default(), ..alert };
     let unknown = alert(&[("alertname", "Other"), ("target", "home"), ("subject", "x")], "");
     for (alert, sentence) in [
         (user("home", "ann", "1d"), "user ann expires within 1 day"),

@@ -260,27 +260,26 @@ pub(crate) fn alert(name: &str, severity: Severity, status: NoticeStatus) -> Not
         NoticeStatus::Firing => format!("User {shown} has used 97 % (97 of 100 GiB)."),
         NoticeStatus::Resolved => format!("User {shown} has used 3 % (3 of 100 GiB; renewed)."),
     };
-    let pairs = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    };
     NoticeAlert {
         event: format!("evt_{shown}"),
         status,
         severity,
-        labels: pairs(&[
+        labels: [
             ("alertname", "ProxymeterUserQuota"),
             ("target", "home"),
             ("kind", "user"),
             ("subject", name),
             ("step", "95%"),
             ("severity", severity.label()),
-        ]),
-        annotations: pairs(&[
+        ]
+        .into(),
+        annotations: [
             ("summary", "A user is near its quota."),
-            ("description", &sentence),
+            ("description", sentence.as_str()),
             ("action", "Raise the limit, or tell the user."),
             ("runbook_url", "https://meter.example/runbook#proxymeteruserquota"),
-        ]),
+        ]
+        .into(),
         starts_at: NOW,
         ends_at: (status == NoticeStatus::Resolved).then_some(NOW),
         began: None,

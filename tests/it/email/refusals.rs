@@ -171,7 +171,7 @@ async fn a_mail_that_is_too_large_is_sent_again_with_fewer_alerts() {
     let crowd = |named| {
         let alerts = (0..60).map(|n| {
             let mut alert = alert(&format!("user {n}"));
-            alert.annotations.insert("description".into(), format!("User user {n} expires."));
+            alert.annotations.insert("description", &format!("User user {n} expires."));
             Arc::new(alert)
         });
         let alerts = alerts.collect();

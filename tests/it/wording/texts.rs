@@ -132,12 +132,8 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
         event: format!("evt_{}", kind.name),
         status: if ended { NoticeStatus::Resolved } else { NoticeStatus::Firing },
         severity,
-        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        annotations: annotations
-            .into_iter()
-            .chain(action)
-            .map(|(name, text)| (name.to_owned(), text))
-            .collect(),
+        labels: labels.collect(),
+        annotations: annotations.into_iter().chain(action).collect(),
         starts_at: NOW,
         ends_at: ended.then_some(NOW),
         began: Some(began),

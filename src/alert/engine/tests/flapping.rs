@@ -233,9 +233,9 @@ fn a_right_that_was_lost_is_told_until_the_part_is_read_again() {
     live(&mut bench, &mut panel, HOUR, 2 * HOUR, &forbidden);
     let [notice] = bench.notices.as_slice() else { panic!("{:?}", bench.notices) };
     let alert = &notice.alerts[0];
-    assert_eq!((&*alert.labels["kind"], &*alert.labels["subject"]), ("part", "nodes"));
+    assert_eq!((&alert.labels["kind"], &alert.labels["subject"]), ("part", "nodes"));
     assert_eq!(
-        alert.annotations["description"],
+        &alert.annotations["description"],
         "The login lost its right to read nodes (home). Those values are no longer updated."
     );
     bench.notices.clear();
@@ -261,10 +261,8 @@ fn an_accounting_alert_is_about_the_target_or_about_a_node() {
     let (state, _) = crate::alert::state::State::restore(&[row(""), row("n1")], &rules, at(0));
     let told: Vec<_> =
         state.alerts().filter_map(|alert| alert.told(None, &Voice::default(), at(0).wall)).collect();
-    let texts: Vec<_> = told
-        .iter()
-        .map(|alert| (alert.labels["kind"].as_str(), alert.annotations["description"].as_str()))
-        .collect();
+    let texts: Vec<_> =
+        told.iter().map(|alert| (&alert.labels["kind"], &alert.annotations["description"])).collect();
     assert_eq!(
         texts,
         [

@@ -23,9 +23,9 @@ fn live(bench: &mut Bench, panel: &mut Panel, part: Part, fact: Fact, secs: u64,
 fn told(bench: &mut Bench) -> Vec<String> {
     let alerts = bench.notices.drain(..).flat_map(|notice| notice.alerts);
     let told = alerts.map(|alert| {
-        let text = |name: &str| alert.annotations.get(name).cloned().unwrap_or_default();
+        let text = |name: &str| alert.annotations.get(name).unwrap_or_default().to_owned();
         let end = if alert.ends_at.is_some() { format!(" -> {}", text("reason")) } else { String::new() };
-        format!("{}: {}{end}", alert.labels["kind"], text("description"))
+        format!("{}: {}{end}", &alert.labels["kind"], text("description"))
     });
     told.collect()
 }

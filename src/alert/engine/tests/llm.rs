@@ -47,8 +47,8 @@ impl Life {
             self.minute += 5;
             self.bench.pass(at(secs), at(self.minute * MINUTE));
             for alert in self.bench.notices.drain(..).flat_map(|notice| notice.alerts) {
-                let text = |name: &str| alert.annotations.get(name).cloned().unwrap_or_default();
-                let step = alert.labels.get("step").cloned().unwrap_or_default();
+                let text = |name: &str| alert.annotations.get(name).unwrap_or_default().to_owned();
+                let step = alert.labels.get("step").unwrap_or_default().to_owned();
                 let told = match alert.ends_at {
                     Some(_) => format!("{step} -> {}", text("reason")),
                     None => format!("{step}: {}", text("description")),

@@ -76,7 +76,7 @@ fn a_heartbeat_that_is_withheld_says_why() {
     daemon.bench.engine.observe(&daemon.board.view(), at(0));
     daemon.bench.pass(at(0), at(60));
     let alert = &daemon.bench.notices[0].alerts[0];
-    assert_eq!(alert.annotations["description"], "The heartbeat is not sent: poll home is stuck.");
+    assert_eq!(&alert.annotations["description"], "The heartbeat is not sent: poll home is stuck.");
     let labels: Vec<_> = alert.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let expected =
         ["alertname=ProxymeterHeartbeatWithheld", "kind=exporter", "severity=critical", "subject=heartbeat"];

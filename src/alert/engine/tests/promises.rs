@@ -55,7 +55,7 @@ fn each_threshold_is_told_once_however_often_the_panel_is_polled_and_the_process
     for alert in bench.notices.iter().flat_map(|notice| &notice.alerts) {
         assert_eq!(alert.status, NoticeStatus::Firing);
         let of_step =
-            events.entry(format!("{} {}", alert.labels["subject"], alert.labels["step"])).or_default();
+            events.entry(format!("{} {}", &alert.labels["subject"], &alert.labels["step"])).or_default();
         if !of_step.contains(&alert.event) {
             of_step.push(alert.event.clone());
         }
@@ -88,7 +88,7 @@ fn a_renewal_resolves_and_re_arms_all_thresholds() {
     assert_eq!(bench.said(), said(&[("ops", FIRST, &["alice 7d"]), ("ops", NEW, &["alice 3d"])]));
     panel.expires("alice", 30 * DAY);
     bench.poll_for(&mut panel, 3 * HOUR, 4 * HOUR);
-    assert_eq!(bench.notices[0].alerts[0].annotations["reason"], "renewed");
+    assert_eq!(&bench.notices[0].alerts[0].annotations["reason"], "renewed");
     assert_eq!(bench.said(), said(&[("ops", ALL, &["-alice 3d", "-alice 7d"])]));
     panel.expires("alice", 6 * DAY);
     bench.poll_for(&mut panel, 4 * HOUR, 5 * HOUR);
@@ -108,7 +108,8 @@ fn a_quota_period_ends_when_usage_falls_or_the_limit_changes() {
     let reason = |bench: &mut Bench, panel: &mut Panel, from: u64| {
         bench.poll_for(panel, from, from + HOUR);
         let reasons = bench.notices.iter().flat_map(|notice| &notice.alerts);
-        let reasons: Vec<_> = reasons.filter_map(|alert| alert.annotations.get("reason").cloned()).collect();
+        let reasons: Vec<_> =
+            reasons.filter_map(|alert| alert.annotations.get("reason").map(str::to_owned)).collect();
         (reasons, bench.said())
     };
     panel.uses("bob", 96);
@@ -228,7 +229,7 @@ fn a_part_that_fails_or_is_stale_holds_its_alerts() {
     // A whole read without them is.
     bench.poll_for(&mut panel, 30 * MINUTE, 40 * MINUTE);
     let mut reasons: Vec<_> =
-        bench.notices.iter().flat_map(|n| &n.alerts).map(|a| a.annotations["reason"].as_str()).collect();
+        bench.notices.iter().flat_map(|n| &n.alerts).map(|a| &a.annotations["reason"]).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["deleted", "deleted", "recovered", "recovered"]);
 }
@@ -547,7 +548,7 @@ fn edits_to_one_rule_do_not_touch_another() {
     bench.config = rule("user_expiry", |rule| rule.enabled = Some(false));
     bench.restart(at(3 * HOUR));
     bench.poll_for(&mut panel, 3 * HOUR, 4 * HOUR);
-    assert_eq!(bench.notices[0].alerts[0].annotations["reason"], "rule removed");
+    assert_eq!(&bench.notices[0].alerts[0].annotations["reason"], "rule removed");
     assert_eq!(bench.said(), said(&[("ops", ALL, &["-alice 3d"])]));
 }
 
@@ -654,8 +655,8 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
         .next()
         .and_then(|alert| alert.told(None, &Voice::default(), BEGIN))
         .unwrap();
-    assert_eq!(alert.labels["alertname"], "ProxymeterNodeDown");
-    assert_eq!(alert.annotations["description"], "Node n1 (home) is down: the panel reports an error.");
+    assert_eq!(&alert.labels["alertname"], "ProxymeterNodeDown");
+    assert_eq!(&alert.annotations["description"], "Node n1 (home) is down: the panel reports an error.");
     // A blip does.
     bench.pass(at(3 * MINUTE + 1), at(4 * MINUTE));
     bench.said();

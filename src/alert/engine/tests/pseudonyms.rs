@@ -63,11 +63,11 @@ fn a_notice_with_pseudonyms_does_not_depend_on_the_name() {
     let notices = life_of("canary");
     let mut wordings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for alert in notices.iter().flat_map(|notice| &notice.alerts) {
-        assert_eq!(alert.labels["subject"], CODE);
+        assert_eq!(&alert.labels["subject"], CODE);
         let description = &alert.annotations["description"];
         let reached = description.contains("used up") || description.contains(" expired ");
         let wording = if reached { "reached" } else { "usual" };
-        wordings.entry(alert.labels["alertname"].clone()).or_default().insert(wording);
+        wordings.entry(alert.labels["alertname"].to_owned()).or_default().insert(wording);
     }
     for kind in KINDS.iter().filter(|kind| kind.kind == KIND_USER) {
         assert_eq!(wordings[kind.alertname].len(), 1 + usize::from(kind.reached.is_some()), "{}", kind.name);
@@ -99,7 +99,7 @@ fn the_order_of_pseudonyms_does_not_show_that_of_names() {
         for receiver in ["ops", "by_subject"] {
             let notices = bench.notices.iter().filter(|notice| notice.receiver == receiver);
             let alerts = notices.flat_map(|notice| &notice.alerts).filter(|alert| alert.status == status);
-            let subjects: Vec<_> = alerts.map(|alert| alert.labels["subject"].as_str()).collect();
+            let subjects: Vec<_> = alerts.map(|alert| &alert.labels["subject"]).collect();
             if receiver == "ops" {
                 assert_eq!(subjects, ["w-d", "x-c", "y-b", "z-a"], "{status:?}");
             }
@@ -128,7 +128,7 @@ fn a_change_between_names_and_pseudonyms_sends_nothing_and_is_in_force_at_once()
     let mut panel = Panel::new("home");
     let subjects = |bench: &mut Bench| {
         let alerts: Vec<_> = bench.notices.drain(..).flat_map(|notice| notice.alerts).collect();
-        alerts.into_iter().map(|alert| alert.labels["subject"].clone()).collect::<Vec<_>>()
+        alerts.into_iter().map(|alert| alert.labels["subject"].to_owned()).collect::<Vec<_>>()
     };
     bench.pseudonym = pseudonym();
     panel.expires("alice", 2 * DAY);

@@ -135,13 +135,10 @@ impl World {
         let told = self.bench.notices.drain(..).flat_map(|notice| notice.alerts);
         let mut told: Vec<_> = told
             .map(|alert| {
-                let text = |texts: &std::collections::BTreeMap<String, String>, name: &str| {
-                    texts.get(name).cloned().unwrap_or_default()
-                };
-                let (subject, step) = (text(&alert.labels, "subject"), text(&alert.labels, "step"));
-                format!("{:?} {subject} {step} {}", alert.status, text(&alert.annotations, "reason"))
-                    .trim()
-                    .to_owned()
+                let label = |name| alert.labels.get(name).unwrap_or_default();
+                let reason = alert.annotations.get("reason").unwrap_or_default();
+                let (subject, step) = (label("subject"), label("step"));
+                format!("{:?} {subject} {step} {reason}", alert.status).trim().to_owned()
             })
             .collect();
         told.sort();
@@ -421,7 +418,7 @@ fn a_target_that_is_another_system_begins_again() {
             let alerts = bench.notices.iter().flat_map(|notice| &notice.alerts);
             let mut events: Vec<_> = alerts
                 .filter(|alert| alert.status == status)
-                .map(|alert| (alert.labels["subject"].clone(), alert.event.clone()))
+                .map(|alert| (alert.labels["subject"].to_owned(), alert.event.clone()))
                 .collect();
             events.sort();
             events
@@ -466,9 +463,9 @@ fn by_subject(config: AlertingConfig) -> Bench {
 fn sent(bench: &mut Bench) -> Vec<(String, NoticeStatus, String, Option<String>)> {
     let alerts = bench.notices.drain(..).flat_map(|notice| notice.alerts);
     let alert = |alert: Arc<NoticeAlert>| {
-        let mut alert = Arc::unwrap_or_clone(alert);
-        let subject = alert.labels.remove("subject").unwrap_or_default();
-        (subject, alert.status, alert.event, alert.annotations.remove("reason"))
+        let subject = alert.labels.get("subject").unwrap_or_default().to_owned();
+        let reason = alert.annotations.get("reason").map(str::to_owned);
+        (subject, alert.status, alert.event.clone(), reason)
     };
     alerts.map(alert).collect()
 }

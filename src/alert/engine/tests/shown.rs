@@ -76,7 +76,7 @@ fn a_message_for_people_has_words_for_what_it_names() {
     for (receiver, names, expected) in [("mail", Named::News(50), 50), ("hook", Named::All, 60)] {
         let size = Size { names, most: None };
         let notice = bench.engine.next(receiver, Pick::Urgent, size, None, at(MINUTE)).unwrap().notice;
-        let worded = notice.alerts.iter().take_while(|alert| alert.annotations.contains_key("description"));
+        let worded = notice.alerts.iter().take_while(|alert| alert.annotations.get("description").is_some());
         assert_eq!((notice.alerts.len(), notice.names(names), worded.count()), (60, expected, expected));
         assert!(notice.alerts.iter().all(|alert| alert.labels["subject"].starts_with('u')));
     }

@@ -186,6 +186,6 @@ fn an_alertmanager_is_posted_what_is_silenced_here() {
     bench.silence(&["subject=ann"], 0, HOUR, 0);
     bench.poll_for(&mut panel, 0, 10 * MINUTE);
     let (firing, ended) = bench.engine.standing("am", None, at(10 * MINUTE));
-    let subjects: Vec<_> = firing.iter().map(|alert| &*alert.labels["subject"]).collect();
+    let subjects: Vec<_> = firing.iter().map(|alert| &alert.labels["subject"]).collect();
     assert_eq!((subjects, ended.len()), (vec!["ann"], 0));
 }

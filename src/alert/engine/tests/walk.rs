@@ -244,7 +244,7 @@ impl World {
             let told = notice
                 .alerts
                 .iter()
-                .find(|alert| silence.is_about(|name| alert.labels.get(name).map_or("", String::as_str)));
+                .find(|alert| silence.is_about(|name| alert.labels.get(name).unwrap_or_default()));
             assert!(told.is_none(), "{told:?} is silenced by {silence:?}");
         }
     }
@@ -281,7 +281,7 @@ impl World {
         let receiver = &notice.receiver;
         let believed = self.believed.entry(receiver.clone()).or_default();
         for alert in &notice.alerts {
-            let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
+            let label = |name: &str| alert.labels.get(name).unwrap_or_default().to_owned();
             let key = (label("alertname"), label("subject"), label("step"));
             let of_receiver = (receiver.clone(), key.clone());
             let fires = alert.status == NoticeStatus::Firing;

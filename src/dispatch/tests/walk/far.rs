@@ -19,7 +19,7 @@ use crate::{
 pub(super) type Key = (String, String, String);
 
 pub(super) fn key(alert: &NoticeAlert) -> Key {
-    let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
+    let label = |name: &str| alert.labels.get(name).unwrap_or_default().to_owned();
     (label("alertname"), label("subject"), label("step"))
 }
 
@@ -293,7 +293,7 @@ impl Far {
             "first notification" | "new alerts added" => new(NoticeStatus::Firing),
             "all alerts resolved" | "some alerts resolved" => new(NoticeStatus::Resolved),
             // Alerts of users are not repeated.
-            REPEAT => notice.alerts.iter().any(|alert| alert.labels["kind"] != "user"),
+            REPEAT => notice.alerts.iter().any(|alert| &alert.labels["kind"] != "user"),
             _ => false,
         };
         assert!(is_news, "{} gets it again: {notice:#?}", self.name);
@@ -441,7 +441,7 @@ impl Far {
         let id = &notice.id;
         assert!(!self.over.contains(id) && !self.said_yes.contains_key(id), "{id} is sent again");
         assert_eq!(self.messages.get(id), Some(notice), "it is not what was recorded");
-        let about_receivers = notice.alerts.iter().filter(|alert| alert.labels["kind"] == "receiver");
+        let about_receivers = notice.alerts.iter().filter(|alert| &alert.labels["kind"] == "receiver");
         self.counts.of_receivers += about_receivers.count();
         let takes = Duration::from_millis(self.random.u64(1..30_000));
         let waiting: Vec<_> = self

@@ -139,10 +139,8 @@ fn alert(c: char, length: usize) -> Arc<NoticeAlert> {
         event: "e".into(),
         status: NoticeStatus::Firing,
         severity: Severity::Warning,
-        labels: [("alertname", "ProxymeterUserQuota"), ("target", "home"), ("subject", "ann")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-        annotations: [("description".to_owned(), c.to_string().repeat(length))].into(),
+        labels: [("alertname", "ProxymeterUserQuota"), ("target", "home"), ("subject", "ann")].into(),
+        annotations: [("description", c.to_string().repeat(length))].into(),
         starts_at: NOW,
         ends_at: None,
         began: None,
@@ -242,10 +240,10 @@ fn a_single_alert_always_fits() {
         for c in ['x', '🦀', '<', '*', '@'] {
             let mut alert = Arc::unwrap_or_clone(alert(c, 490));
             for label in ["subject", "target"] {
-                alert.labels.insert(label.into(), c.to_string().repeat(10_000));
+                alert.labels.insert(label, &c.to_string().repeat(10_000));
             }
-            alert.annotations.insert("action".into(), c.to_string().repeat(490));
-            alert.annotations.insert("runbook_url".into(), format!("https://m.example/{}", "x".repeat(6000)));
+            alert.annotations.insert("action", &c.to_string().repeat(490));
+            alert.annotations.insert("runbook_url", &format!("https://m.example/{}", "x".repeat(6000)));
             let (text, lengths) = written(&config(dialect), &notice(vec![Arc::new(alert)]));
             assert!(text.contains("🟠"), "{dialect:?} {c} {text}");
             let limits = dialect.row().limits.iter().map(|limit| limit.most);

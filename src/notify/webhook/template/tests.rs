@@ -82,7 +82,7 @@ fn a_template_can_tell_a_digest() {
 #[test]
 fn nothing_is_escaped_but_by_tojson() {
     let mut notice = example();
-    Arc::make_mut(&mut notice.alerts[0]).labels.insert("subject".into(), "<b>\"&\r\n\0".into());
+    Arc::make_mut(&mut notice.alerts[0]).labels.insert("subject", "<b>\"&\r\n\0");
     let source = "{{ alerts[0].labels.subject }}|{{ alerts[0].labels.subject|tojson }}";
     let template = Template::new(source, TEXT).unwrap();
     let rendered = template.render(&notice, Body::of(&notice, "", 2)).unwrap();
