@@ -60,11 +60,17 @@ fn since(name: &str, written: &str, changelog: &str) -> String {
     let released = |version: &str| changelog.contains(&format!("\n## [{version}]"));
     let row = format!("| `{name}` |");
     let Some(cells) = written.lines().find_map(|line| line.strip_prefix(&row)) else {
-        assert!(!released(VERSION), "{name} is new, and {VERSION} is released: raise the version in Cargo.toml");
+        assert!(
+            !released(VERSION),
+            "{name} is new, and {VERSION} is released: raise the version in Cargo.toml"
+        );
         return VERSION.to_owned();
     };
     let version = cells.split('|').nth(2).unwrap_or_default().trim();
-    assert!(version == VERSION || released(version), "{PATH}: {version:?} of {name} is no version in CHANGELOG.md");
+    assert!(
+        version == VERSION || released(version),
+        "{PATH}: {version:?} of {name} is no version in CHANGELOG.md"
+    );
     version.to_owned()
 }
 
@@ -81,7 +87,9 @@ fn reference(written: &str, changelog: &str) -> String {
         let (name, labels) = (family.name, family.labels.join(", "));
         writeln!(text, "| `{name}` | {kind} | {labels} | {} | {} |", since(name), family.help).unwrap();
     }
-    text.push_str("\n## The daemon itself\n\n| Metric | Type | Labels | Since | Meaning |\n|---|---|---|---|---|\n");
+    text.push_str(
+        "\n## The daemon itself\n\n| Metric | Type | Labels | Since | Meaning |\n|---|---|---|---|---|\n",
+    );
     for (name, [kind, labels, help]) in own() {
         writeln!(text, "| `{name}` | {kind} | {labels} | {} | {help} |", since(&name)).unwrap();
     }
