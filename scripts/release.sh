@@ -86,7 +86,7 @@ build() {
 
     # Only what git knows: a checkout in use may have secrets in packaging/compose.
     mkdir "$work/$name"
-    git ls-files -z README.md README.zh-CN.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE exporter.example.toml alerts \
+    git ls-files -z README.md README.zh-CN.md SECURITY.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE exporter.example.toml alerts \
         docs grafana/*.json grafana/provisioning packaging ':!packaging/image' |
         xargs -0 cp --parents --target-directory="$work/$name"
     cp -r "$built" "$pages/man" "$pages/completions" "$work/$name"

@@ -1,4 +1,5 @@
-//! Compares the tables of `docs/alerts.md` with the rules that exist. `UPDATE_GOLDEN=1` rewrites them.
+//! Compares the tables of `docs/alerts.md` and of its Chinese counterpart with the rules that exist. `UPDATE_GOLDEN=1`
+//! rewrites them.
 
 use std::{fs, time::Duration};
 
@@ -9,12 +10,13 @@ use proxymeter::{
         rule::{KINDS, Question, Rule, Rules},
     },
     model::{BudgetPeriod, BudgetUnit, Reading, Timestamp, words::duration},
-    wording::{About, Told, Voice},
+    wording::{About, Language, Told, Voice},
 };
 
 use crate::common::golden::assert_golden;
 
-const PATH: &str = "docs/alerts.md";
+const ENGLISH: &str = "docs/alerts.md";
+const CHINESE: &str = "docs/zh-CN/alerts.md";
 
 /// The rules as they are by default, and those that are off.
 fn rules() -> Rules {
@@ -31,9 +33,20 @@ fn rules() -> Rules {
     Rules::new(&AlertingConfig { rules: off.collect(), ..AlertingConfig::default() }).unwrap()
 }
 
-fn defaults(rule: &Rule) -> String {
+/// The words of one language in the table of rules.
+struct Words {
+    off: &'static str,
+    at_once: &'static str,
+    never: &'static str,
+}
+
+const IN_ENGLISH: Words = Words { off: " (off)", at_once: "at once", never: "never" };
+const IN_CHINESE: Words = Words { off: "（关闭）", at_once: "立即", never: "不重复" };
+
+/// A rule, what `third` says of it, and its defaults.
+fn defaults(rule: &Rule, third: &str, words: &Words) -> String {
     let kind = rule.kind;
-    let off = if kind.enabled { "" } else { " (off)" };
+    let off = if kind.enabled { "" } else { words.off };
     let time =
         |time: Duration, zero: &str| if time == Duration::ZERO { zero.to_owned() } else { duration(time) };
     let steps = rule.steps.iter().map(|step| match &*step.label {
@@ -41,19 +54,22 @@ fn defaults(rule: &Rule) -> String {
         label => format!("`{label}` {}", step.severity.label()),
     });
     format!(
-        "| `{}`{off} | {} | {} | {} | {} | {} |\n",
+        "| `{}`{off} | {} | {third} | {} | {} | {} |\n",
         kind.name,
         kind.alertname,
-        kind.kind,
         steps.collect::<Vec<_>>().join(", "),
-        time(rule.for_, "at once"),
-        time(rule.repeat_interval, "never"),
+        time(rule.for_, words.at_once),
+        time(rule.repeat_interval, words.never),
     )
 }
 
-/// An alert as a notification says it, and what it says to do.
-fn says(rule: &Rule) -> String {
-    let (kind, voice) = (rule.kind, Voice::default());
+fn voice(language: Language) -> Voice {
+    Voice { alone: false, language, ..Voice::default() }
+}
+
+/// An alert as a notification says it, and what it says to do. The link leads from a document to the runbook.
+fn says(rule: &Rule, voice: &Voice, runbook: &str) -> String {
+    let kind = rule.kind;
     let now = Timestamp::from_secs(1_795_694_400);
     let subject = match kind.kind {
         "target" => "",
@@ -73,12 +89,7 @@ fn says(rule: &Rule) -> String {
     let reading = example(kind.question, now);
     let told = Told { reading: &reading, began: now, ended: None, now };
     let (name, anchor) = (kind.alertname, kind.alertname.to_lowercase());
-    let voice = Voice { alone: false, ..voice };
-    format!(
-        "| [{name}](runbook.md#{anchor}) | {} | {} |\n",
-        voice.sentence(&about, &told),
-        voice.action(name)
-    )
+    format!("| [{name}]({runbook}#{anchor}) | {} | {} |\n", voice.sentence(&about, &told), voice.action(name))
 }
 
 /// What may be read when such an alert fires.
@@ -136,18 +147,50 @@ fn with_table(document: &str, head: &str, rows: &str) -> String {
     format!("{before}{head}\n{line}{rows}{after}")
 }
 
+/// A document with the rows of its tables replaced.
+fn assert_tables<const N: usize>(path: &str, tables: [(&str, String); N]) {
+    let written = fs::read_to_string(path).unwrap();
+    let with = |document: String, (head, rows): (&str, String)| with_table(&document, head, &rows);
+    assert_golden(path, &tables.into_iter().fold(written, with));
+}
+
 #[test]
 fn the_reference_lists_every_rule() {
     let rules = rules();
     assert_eq!(rules.list().len(), KINDS.len());
-    let of_each = |row: fn(&Rule) -> String| rules.list().iter().map(|rule| row(rule)).collect::<String>();
-    let mut document = fs::read_to_string(PATH).unwrap();
-    for (head, rows) in [
-        ("| Rule | Alert | Subject | Label `step`, and severity | For | Repeated |", &of_each(defaults)),
-        ("| Alert | A notification says | What to do |", &of_each(says)),
-        ("| Rule | The alert in Prometheus |", &differences()),
-    ] {
-        document = with_table(&document, head, rows);
-    }
-    assert_golden(PATH, &document);
+    let of_each =
+        |row: &dyn Fn(&Rule) -> String| rules.list().iter().map(|rule| row(rule)).collect::<String>();
+    let voice = voice(Language::En);
+    assert_tables(
+        ENGLISH,
+        [
+            (
+                "| Rule | Alert | Subject | Label `step`, and severity | For | Repeated |",
+                of_each(&|rule| defaults(rule, rule.kind.kind, &IN_ENGLISH)),
+            ),
+            (
+                "| Alert | A notification says | What to do |",
+                of_each(&|rule| says(rule, &voice, "runbook.md")),
+            ),
+            ("| Rule | The alert in Prometheus |", differences()),
+        ],
+    );
+}
+
+#[test]
+fn so_does_the_chinese_one() {
+    let rules = rules();
+    let of_each =
+        |row: &dyn Fn(&Rule) -> String| rules.list().iter().map(|rule| row(rule)).collect::<String>();
+    let voice = voice(Language::Zh);
+    assert_tables(
+        CHINESE,
+        [
+            (
+                "| 规则 | 告警 | 何时触发 | 标签 `step` 与级别 | 等待（`for`） | 重复 |",
+                of_each(&|rule| defaults(rule, &voice.text(rule.kind.alertname), &IN_CHINESE)),
+            ),
+            ("| 告警 | 通知的内容 | 该做什么 |", of_each(&|rule| says(rule, &voice, "../runbook.md"))),
+        ],
+    );
 }

@@ -1,6 +1,7 @@
-//! Compares `docs/metrics.md` with the metrics that exist. `UPDATE_GOLDEN=1` rewrites it.
+//! Compares `docs/metrics.md` with the metrics that exist. `UPDATE_GOLDEN=1` rewrites it, and gives new metrics the present
+//! version. Those that are in it keep theirs.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, fs};
 
 use proxymeter::{
     exposition::{Kind, alert_families, families},
@@ -12,6 +13,7 @@ use proxymeter::{
 use crate::common::golden::assert_golden;
 
 const PATH: &str = "docs/metrics.md";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HEAD: &str = "# Metrics
 
@@ -21,10 +23,12 @@ Where there is no value, there is no series: a user that never expires has no ex
 Panel metrics are polled in the background; a scrape sends no request to a panel. They show the panel's last answer, and
 `proxymeter_target_part_last_success_timestamp_seconds` shows its time. Values older than `stale_after` are dropped.
 
+*Since* is the version of proxymeter in which a metric appeared.
+
 ## Targets, users, nodes, hosts, LLM proxies, alerts
 
-| Metric | Type | Labels | Meaning |
-|---|---|---|---|
+| Metric | Type | Labels | Since | Meaning |
+|---|---|---|---|---|
 ";
 
 const LLM: &str = "
@@ -51,7 +55,27 @@ credentials name the first 100 models of a target by name; of the others, each c
 latest cooldown as `_other`. No label contains a key or an e-mail address.
 ";
 
-fn reference() -> String {
+/// The version in which a metric appeared: the one that `written` has, or for a new metric the present one.
+fn since(name: &str, written: &str, changelog: &str) -> String {
+    let released = |version: &str| changelog.contains(&format!("\n## [{version}]"));
+    let row = format!("| `{name}` |");
+    let Some(cells) = written.lines().find_map(|line| line.strip_prefix(&row)) else {
+        assert!(
+            !released(VERSION),
+            "{name} is new, and {VERSION} is released: raise the version in Cargo.toml"
+        );
+        return VERSION.to_owned();
+    };
+    let version = cells.split('|').nth(2).unwrap_or_default().trim();
+    assert!(
+        version == VERSION || released(version),
+        "{PATH}: {version:?} of {name} is no version in CHANGELOG.md"
+    );
+    version.to_owned()
+}
+
+fn reference(written: &str, changelog: &str) -> String {
+    let since = |name: &str| since(name, written, changelog);
     let mut text = HEAD.to_owned();
     for family in families().chain(alert_families().iter().copied()) {
         let kind = match family.kind {
@@ -60,12 +84,14 @@ fn reference() -> String {
             Kind::Info => "info",
             Kind::Histogram => "histogram",
         };
-        let labels = family.labels.join(", ");
-        writeln!(text, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
+        let (name, labels) = (family.name, family.labels.join(", "));
+        writeln!(text, "| `{name}` | {kind} | {labels} | {} | {} |", since(name), family.help).unwrap();
     }
-    text.push_str("\n## The daemon itself\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
-    for (name, row) in own() {
-        writeln!(text, "| `{name}` | {row} |").unwrap();
+    text.push_str(
+        "\n## The daemon itself\n\n| Metric | Type | Labels | Since | Meaning |\n|---|---|---|---|---|\n",
+    );
+    for (name, [kind, labels, help]) in own() {
+        writeln!(text, "| `{name}` | {kind} | {labels} | {} | {help} |", since(&name)).unwrap();
     }
     text.push_str(LLM);
     text.push_str("\nReasons of failed polls:");
@@ -80,8 +106,8 @@ fn reference() -> String {
     text
 }
 
-/// The daemon's own metrics, once each has a series.
-fn own() -> BTreeMap<String, String> {
+/// Type, labels and meaning of the daemon's own metrics, once each has a series.
+fn own() -> BTreeMap<String, [String; 3]> {
     let telemetry = Telemetry::new();
     telemetry.declare_part("home", "system", &["timeout"]);
     telemetry.declare_path("/metrics");
@@ -97,12 +123,20 @@ fn own() -> BTreeMap<String, String> {
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         let metric = &family.get_metric()[0];
         let labels: Vec<_> = metric.get_label().iter().map(|label| label.name().to_owned()).collect();
-        (family.name().to_owned(), format!("{kind} | {} | {}", labels.join(", "), family.help()))
+        (family.name().to_owned(), [kind, labels.join(", "), family.help().to_owned()])
     });
     rows.collect()
 }
 
 #[test]
 fn the_reference_lists_every_metric() {
-    assert_golden(PATH, &reference());
+    let [written, changelog] = [PATH, "CHANGELOG.md"].map(|file| fs::read_to_string(file).unwrap());
+    assert_golden(PATH, &reference(&written, &changelog));
+}
+
+#[test]
+fn a_metric_keeps_the_version_in_which_it_appeared() {
+    let written = "| `proxymeter_up` | gauge | target | 0.0.1 | Whether … |\n";
+    assert_eq!(since("proxymeter_up", written, "\n## [0.0.1] - 2026-01-01\n"), "0.0.1");
+    assert_eq!(since("proxymeter_new", written, "\n## [Unreleased]\n"), VERSION);
 }

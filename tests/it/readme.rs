@@ -1,20 +1,29 @@
-//! Compares README.md and some of docs/ with the program, and README.zh-CN.md with README.md: a change to one needs the
-//! same change in the other.
+//! Compares README.md and some of docs/ with the program, and what is translated with its translation: a change to one
+//! needs the same change in the other.
 
 use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use proxymeter::wording;
+
+use crate::documents;
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
 const OPERATIONS: &str = "docs/operations.md";
-const RUNBOOK: &str = "docs/runbook.md";
-const NOTIFICATIONS: &str = "docs/notifications.md";
+
+/// Documents and their translations.
+const PAIRS: [(&str, &str); 3] = [
+    (ENGLISH, CHINESE),
+    ("docs/install.md", "docs/zh-CN/install.md"),
+    ("docs/configuration.md", "docs/zh-CN/configuration.md"),
+];
 
 /// The text below one heading, up to the next.
 #[derive(Debug, Default)]
@@ -29,7 +38,7 @@ struct Section {
     prose: String,
 }
 
-fn sections(file: &str) -> Vec<Section> {
+fn sections(file: impl AsRef<Path>) -> Vec<Section> {
     let text = fs::read_to_string(file).unwrap();
     let mut sections = vec![Section::default()];
     let mut lines = text.lines();
@@ -65,11 +74,27 @@ fn between_each(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.split(mark).skip(1).step_by(2)
 }
 
+/// Where a link in `file` leads: a URL, or a place in the repository, which is the same for a translation.
+fn place(file: &str, link: &str) -> String {
+    if link.contains("://") {
+        return link.to_owned();
+    }
+    let mut place = Path::new(file).parent().unwrap().to_owned();
+    for part in Path::new(link.split('#').next().unwrap()).components() {
+        match part {
+            Component::ParentDir => assert!(place.pop(), "{file}: {link}"),
+            part => place.push(part),
+        }
+    }
+    place.display().to_string().replace("zh-CN/", "")
+}
+
 impl Section {
-    /// The targets of its links, except the links between the two files.
-    fn links(&self) -> BTreeSet<&str> {
+    /// Where its links lead, except to itself and between the two READMEs.
+    fn links(&self, file: &str) -> BTreeSet<String> {
         let links = between(&self.prose, "](", ')').chain(between(&self.prose, "<http", '>'));
-        links.filter(|link| ![ENGLISH, CHINESE].contains(link) && !link.starts_with('#')).collect()
+        let links = links.filter(|link| !link.starts_with('#')).map(|link| place(file, link));
+        links.filter(|place| ![ENGLISH, CHINESE].contains(&&**place)).collect()
     }
 
     /// The number of paragraphs and of list items.
@@ -79,11 +104,11 @@ impl Section {
     }
 
     /// The code spans in the prose and in tables.
-    fn words(&self) -> BTreeSet<&str> {
-        between_each(&self.prose, '`').collect()
+    fn words(&self) -> BTreeSet<String> {
+        between_each(&self.prose, '`').map(|word| word.replace("zh-CN/", "")).collect()
     }
 
-    /// Its code without comments, because comments are translated.
+    /// Its code without comments, because comments are translated, and without what readers have of their own.
     fn commands(&self) -> Vec<(&str, Vec<&str>)> {
         let bare = self.code.iter().map(|(language, lines)| {
             (language.as_str(), lines.iter().map(|line| without_comment(line)).collect())
@@ -101,6 +126,9 @@ fn without_comment(line: &str) -> &str {
     if line.starts_with('#') {
         return "";
     }
+    if let Some(own) = ["language = ", "zone = "].into_iter().find(|own| line.starts_with(own)) {
+        return own;
+    }
     line.split_once(" #").map_or(line, |(code, _)| code).trim_end()
 }
 
@@ -110,20 +138,24 @@ fn figures(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_chinese_readme_is_in_step_with_the_english() {
-    const ADVICE: &str = "translate what changed in README.md into README.zh-CN.md, or the other way round";
-    let (english, chinese) = (sections(ENGLISH), sections(CHINESE));
-    assert!(english.len() > 10);
-    for (ours, theirs) in english.iter().zip(&chinese) {
-        let place = format!("{ENGLISH}, {:?} and {CHINESE}, {:?}", ours.heading, theirs.heading);
-        assert_eq!(ours.level, theirs.level, "{place}: the headings differ; {ADVICE}");
-        assert_eq!(ours.commands(), theirs.commands(), "{place}: the code differs; {ADVICE}");
-        assert_eq!(ours.links(), theirs.links(), "{place}: the links differ; {ADVICE}");
-        assert_eq!(ours.words(), theirs.words(), "{place}: what is written as code differs; {ADVICE}");
-        assert_eq!(ours.figures(), theirs.figures(), "{place}: the tables differ; {ADVICE}");
-        assert_eq!(ours.parts(), theirs.parts(), "{place}: one has more paragraphs or items; {ADVICE}");
+fn translations_are_in_step() {
+    const ADVICE: &str = "translate what changed in one of them into the other";
+    for (original, translation) in PAIRS {
+        let (ours, theirs) = (sections(original), sections(translation));
+        assert!(ours.len() > 10);
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let place = format!("{original}, {:?} and {translation}, {:?}", ours.heading, theirs.heading);
+            assert_eq!(ours.level, theirs.level, "{place}: the headings differ; {ADVICE}");
+            assert_eq!(ours.commands(), theirs.commands(), "{place}: the code differs; {ADVICE}");
+            let links = (ours.links(original), theirs.links(translation));
+            assert_eq!(links.0, links.1, "{place}: the links differ; {ADVICE}");
+            assert_eq!(ours.words(), theirs.words(), "{place}: what is written as code differs; {ADVICE}");
+            assert_eq!(ours.figures(), theirs.figures(), "{place}: the tables differ; {ADVICE}");
+            assert_eq!(ours.parts(), theirs.parts(), "{place}: one has more paragraphs or items; {ADVICE}");
+        }
+        assert_eq!(ours.len(), theirs.len(), "{translation}: one has more headings; {ADVICE}");
     }
-    assert_eq!(english.len(), chinese.len(), "one has more headings; {ADVICE}");
+    let (english, chinese) = (sections(ENGLISH), sections(CHINESE));
     let linked = |section: &Section, other| between(&section.prose, "](", ')').any(|link| link == other);
     assert!(linked(&english[1], CHINESE), "{ENGLISH} does not link {CHINESE}");
     assert!(linked(&chinese[1], ENGLISH), "{CHINESE} does not link {ENGLISH}");
@@ -131,19 +163,18 @@ fn the_chinese_readme_is_in_step_with_the_english() {
 
 #[test]
 fn links_into_the_repository_lead_somewhere() {
-    for file in [ENGLISH, CHINESE, OPERATIONS, RUNBOOK, NOTIFICATIONS, "docs/alerts.md", "docs/scaling.md"] {
-        let folder = Path::new(file).parent().unwrap();
-        let written = sections(file);
+    for file in documents::all() {
+        let folder = file.parent().unwrap();
+        let written = sections(&file);
         let links = written.iter().flat_map(|section| between(&section.prose, "](", ')'));
         for link in links.filter(|link| !link.starts_with("http")) {
-            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let other = if path.is_empty() { Path::new(file).to_owned() } else { folder.join(path) };
-            assert!(other.exists(), "{file}: there is no {link}");
-            if !anchor.is_empty() {
-                let mut headings = sections(other.to_str().unwrap()).into_iter();
-                let is_it = |heading: &str| heading.to_lowercase().replace(' ', "-") == anchor;
-                let found = headings.any(|section| is_it(&section.heading));
-                assert!(found, "{file}: there is no heading {link}");
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let other: PathBuf = if path.is_empty() { file.clone() } else { folder.join(path) };
+            assert!(other.exists(), "{}: there is no {link}", file.display());
+            if !fragment.is_empty() {
+                let found =
+                    sections(&other).into_iter().any(|section| wording::anchor(&section.heading) == fragment);
+                assert!(found, "{}: there is no heading {link}", file.display());
             }
         }
     }
@@ -212,13 +243,14 @@ fn the_table_of_paths_is_complete() {
 fn metrics_that_are_named_exist() {
     let reference = fs::read_to_string("docs/metrics.md").unwrap();
     let exist: BTreeSet<_> = reference.split('`').filter(|word| word.starts_with("proxymeter_")).collect();
-    for file in [ENGLISH, CHINESE, OPERATIONS] {
+    let configuration = PAIRS[2];
+    for file in [ENGLISH, CHINESE, OPERATIONS, configuration.0, configuration.1] {
         let text = fs::read_to_string(file).unwrap();
         let is_part = |c: char| c == '_' || c.is_ascii_lowercase();
         let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("proxymeter_"));
         // Of the package there are many.
         let named: BTreeSet<_> = words.filter(|word| *word != "proxymeter_").collect();
-        assert!(named.len() > 5, "{file}: {named:?}");
+        assert!(named.len() > 4, "{file}: {named:?}");
         let unknown: Vec<_> = named.difference(&exist).collect();
         assert_eq!(unknown, [&""; 0], "{file}: docs/metrics.md does not know them");
     }
