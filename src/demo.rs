@@ -164,14 +164,17 @@ const HEAVY_USER: &str = "bob_85pct";
 
 async fn marzban(options: Options) -> io::Result<Simulated> {
     let options = PanelOptions { users: options.users, seed: options.seed, ..PanelOptions::default() };
-    let PanelOptions { username, password, .. } = options.clone();
+    let PanelOptions { username, password, reseller, .. } = options.clone();
     let (panel, listener) = open(options).await?;
     let tables = format!(
         "[marzban.home]\n\
          url = \"http://{}\"\n\
          username = \"{username}\"\n\
          password = \"{password}\"\n\
-         node_traffic_of = [\"{HEAVY_USER}\"]\n",
+         node_traffic_of = [\"{HEAVY_USER}\"]\n\
+         admin_limits = {{ {reseller} = \"20TiB\" }}\n\
+         [marzban.home.nodes.\"*\"]\n\
+         allowance = \"20TB\"\n",
         listener.local_addr()?,
     );
     let life = async move {

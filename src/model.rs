@@ -4,6 +4,7 @@
 //! one target, part by part. Everything downstream reads only this.
 
 mod active;
+mod allowance;
 mod attempts;
 mod budget;
 mod by_status;
@@ -40,6 +41,7 @@ mod walk;
 pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, ActiveMute, AlertState, AlertStep, KIND_USER, Threshold};
+pub use allowance::{Allowance, Counts, NodeAllowances, NodePeriod, NodePeriods};
 pub use attempts::Attempts;
 pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use by_status::ByStatus;
@@ -78,5 +80,5 @@ pub use sorted::{Finder, Place, Share, SortedUsers};
 pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
 pub use user_list::{BesideUsers, Users};
-pub use users::{Admin, Expiry, Extra, Extras, Thresholds, Unread, User, UserCounts, UserStatus};
+pub use users::{Admin, Expiry, Extra, Extras, LastOnline, Thresholds, Unread, User, UserCounts, UserStatus};
 pub use walk::WalkProgress;

@@ -23,8 +23,8 @@ use crate::{
     board::Board,
     clock::{Beat, Clock},
     model::{
-        CounterChange, CounterFamilies, Fact, Journal, Moment, Outcome, Part, PartState, Reason, Report,
-        UserFacts, Users, WalkProgress,
+        CounterChange, CounterFamilies, Fact, Journal, Moment, NodeAllowances, NodePeriods, Outcome, Part,
+        PartState, Reason, Report, UserFacts, Users, WalkProgress,
     },
     store::{SavedUsers, Store},
     telemetry::Telemetry,
@@ -130,6 +130,13 @@ impl Poller {
         self
     }
 
+    /// Sets what its nodes may move in a month.
+    #[must_use]
+    pub fn allowing(mut self, allowances: NodeAllowances) -> Self {
+        self.report.node_periods = NodePeriods::new(allowances);
+        self
+    }
+
     /// What the target's next loop starts with.
     pub fn hand_over(mut self) -> Handover {
         while let Ok(names) = self.requests.try_recv() {
@@ -191,7 +198,9 @@ impl Poller {
         }
         self.wanted.add(report.users.missing());
         self.wanted.add(wanted.queue.into());
-        self.report = Report { walk: None, ..report };
+        let node_periods =
+            std::mem::take(&mut self.report.node_periods).taking_over(report.node_periods.clone());
+        self.report = Report { walk: None, node_periods, ..report };
         // This may be another login, whose rights are its own.
         for state in self.report.parts.values_mut().filter(|state| state.outcome.is_forbidden()) {
             state.outcome = Outcome::Up;
@@ -311,12 +320,13 @@ impl Poller {
         self.unkept = false;
     }
 
-    /// Stores what has changed of the journal.
+    /// Stores what has changed of the journal, and of what nodes have moved.
     async fn keep_journal(&mut self) {
         self.report.journal.keep(self.board.view().own.digested, self.clock.now());
         if self.load_counters_at.is_none() {
-            let change = self.report.journal.take_changes();
-            self.commit(change.into_iter().collect()).await;
+            let periods = self.report.node_periods.take_changes(self.clock.now());
+            let journal = self.report.journal.take_changes();
+            self.commit(journal.into_iter().chain(periods).collect()).await;
         }
     }
 
@@ -467,6 +477,9 @@ impl Poller {
             Ok(mut counters) => {
                 if let Some(at) = counters.iter().position(|(family, _)| family == Journal::FAMILY) {
                     self.report.journal.restore(&counters.swap_remove(at).1);
+                }
+                if let Some(at) = counters.iter().position(|(family, _)| family == NodePeriods::FAMILY) {
+                    self.report.node_periods.restore(&counters.swap_remove(at).1);
                 }
                 let outdated = self.upstream.resume(&counters, self.clock.now());
                 self.load_counters_at = None;

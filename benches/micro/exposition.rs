@@ -6,7 +6,8 @@ use divan::{Bencher, black_box, counter::ItemsCount};
 use proxymeter::{
     exposition::{self, Chunks, Coding, Format, Options, Shown, UserLabels},
     model::{
-        ActiveAlerts, Counter, Expiry, Moment, Outcome, Part, PartState, Report, Timestamp, User, Users,
+        ActiveAlerts, Counter, Expiry, LastOnline, Moment, Outcome, Part, PartState, Report, Timestamp, User,
+        Users,
     },
 };
 
@@ -24,7 +25,7 @@ fn user(number: usize) -> User {
         limit: (!number.is_multiple_of(3)).then_some(100 << 30),
         traffic: Counter::new(7 * bytes),
         expiry: Expiry::At(Timestamp::from_secs(1_796_000_000)),
-        last_online: Some(Timestamp::from_secs(1_794_999_000)),
+        last_online: LastOnline::seen(Timestamp::from_secs(1_794_999_000)),
         online: number.is_multiple_of(5),
         read_at: now().wall,
         ..User::named(&format!("user_{number:06}"))

@@ -128,6 +128,28 @@ DASHBOARD = dashboard(
                 sort="Node",
             ),
             table(
+                "Traffic of the month",
+                "What the servers of nodes have used of their allowance since its reset day. Only nodes with an allowance in "
+                "the configuration.",
+                (24, 6),
+                label("node"),
+                label("target"),
+                value(
+                    "Used",
+                    f"{node('node_traffic_allowance_used_bytes')} / {node('node_traffic_allowance_bytes')}",
+                    unit="percentunit",
+                    thresholds=FILLING,
+                    cell="gauge",
+                    min=0,
+                    max=1,
+                ),
+                value("Bytes", node("node_traffic_allowance_used_bytes"), unit="bytes"),
+                value("Allowance", node("node_traffic_allowance_bytes"), unit="bytes"),
+                value("Next month", milliseconds("node_traffic_allowance_reset", NODE), unit="dateTimeFromNow"),
+                sort="Used",
+                descending=True,
+            ),
+            table(
                 "Traffic of nodes over longer times",
                 "Both directions together. Needs the recording rules. Traffic that rests for longer than the "
                 "allowed pause is stalled.",

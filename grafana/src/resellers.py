@@ -40,7 +40,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Resellers",
-            "One line for each admin of each target. Used: as counted and reset by the panel. Traffic: also "
+            "One line for each admin of each target. Used: as counted and reset by the panel. Limit: "
+            "the configuration's (admin_limits) or the panel's own. Traffic: also "
             "across resets. Needs the recording rules.",
             (14, 10),
             label("admin"),
@@ -50,6 +51,16 @@ DASHBOARD = dashboard(
             value("Users", f"sum without (status) ({USERS})"),
             value("Active", latest("users_by_admin", 'status="active"')),
             value("Used", latest("admin_used_bytes"), unit="bytes"),
+            value("Limit", latest("admin_limit_bytes"), unit="bytes"),
+            value(
+                "Of limit",
+                f"{latest('admin_used_bytes')} / {latest('admin_limit_bytes')}",
+                unit="percentunit",
+                thresholds=FILLING,
+                cell="gauge",
+                min=0,
+                max=1,
+            ),
             value("Traffic 24 h", hourly(USED + ":increase1d"), unit="bytes"),
             value("Traffic 30 d", hourly(USED + ":increase30d"), unit="bytes"),
             hide=["status"],

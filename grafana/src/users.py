@@ -129,7 +129,7 @@ DASHBOARD = dashboard(
             chart(
                 "Users by status",
                 "All users, by status.",
-                (8, 8),
+                (6, 8),
                 "short",
                 line(f"sum by (status) ({latest('users')})", "{{status}}"),
                 stacked=True,
@@ -138,15 +138,22 @@ DASHBOARD = dashboard(
             chart(
                 "Users whose plan ends",
                 "Active users, by the time until their plan ends. A longer time includes the shorter ones.",
-                (8, 8),
+                (6, 8),
                 "short",
                 line(f"sum by (within) ({latest('users_expiring')})", "within {{within}}"),
+            ),
+            chart(
+                "Inactive users",
+                "Active users who were not online for the given time. A shorter time includes the longer ones.",
+                (6, 8),
+                "short",
+                line(f"sum by (within) ({latest('users_inactive')})", "for {{within}}"),
             ),
             chart(
                 "Users near their quota",
                 "Active and limited users, by the share of their quota that is used. A smaller share includes "
                 "the larger ones.",
-                (8, 8),
+                (6, 8),
                 "short",
                 line(f"sum by (ratio) ({latest('users_near_quota')})", "from {{ratio}}"),
             ),

@@ -89,13 +89,43 @@ pub struct RuleConfig {
     /// `llm_token_budget` and `llm_cost_budget`, which need both.
     pub budget: Option<u64>,
     pub period: Option<BudgetPeriod>,
+    /// The bytes that a user may move `within` a time. Above zero, and only for `user_traffic`, which needs both.
+    pub limit: Option<u64>,
+    pub within: Option<Within>,
+}
+
+/// A time that ends now, in which traffic is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Within {
+    Hour,
+    Day,
+}
+
+impl Within {
+    /// Every one.
+    pub const ALL: [Within; 2] = [Within::Hour, Within::Day];
+
+    /// The word used in the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            Within::Hour => "1h",
+            Within::Day => "1d",
+        }
+    }
+
+    pub fn duration(self) -> Duration {
+        match self {
+            Within::Hour => Duration::from_secs(60 * 60),
+            Within::Day => Duration::from_secs(24 * 60 * 60),
+        }
+    }
 }
 
 /// A step of a rule that has steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StepConfig {
-    /// Remaining time, `7d`; zero: reached.
-    Remaining(Duration),
+    /// Remaining time, `7d`, where zero is the end itself; or time that has passed, `30d`.
+    Time(Duration),
     /// Used share, `95%` is 0.95; above 0 and up to 1.
     Ratio(f64),
 }

@@ -11,12 +11,13 @@ use std::{
 use super::{
     config::AlertingConfig,
     digest::{self, OfTarget},
-    finding::{findings, own_findings},
+    finding::{findings_with, own_findings},
     group::{
         Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Quiet, Route, Silences, Size, Suppressed,
     },
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
+    traffic::Traffic,
     words::Pseudonym,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub struct Engine {
     groups: Groups,
     /// The newest report of each target, and when to evaluate it again.
     targets: BTreeMap<Arc<str>, Watched<Report>>,
+    /// What the users of each target moved lately, if a rule asks.
+    traffic: BTreeMap<Arc<str>, Traffic>,
     /// Targets that another shard watches.
     elsewhere: BTreeSet<Arc<str>>,
     own: Watched<OwnState>,
@@ -113,6 +116,7 @@ impl Engine {
             state,
             groups,
             targets: BTreeMap::new(),
+            traffic: BTreeMap::new(),
             elsewhere: config.elsewhere.clone(),
             own: Watched::new(Arc::default(), now),
             version: None,
@@ -171,6 +175,7 @@ impl Engine {
         }
         let names: BTreeSet<_> = reports.iter().map(|report| Arc::clone(&report.target)).collect();
         self.targets.retain(|name, _| names.contains(name));
+        self.traffic.retain(|name, _| names.contains(name));
         let events = self.state.keep_targets(&names, &self.elsewhere, now);
         self.take(events, now);
         self.look(now);
@@ -340,7 +345,10 @@ impl Engine {
             if !watched.is_due(now) {
                 continue;
             }
-            let advance = self.state.advance(&findings(&self.rules, &watched.newest, now), now);
+            let traffic = self.traffic.entry(Arc::clone(name)).or_default();
+            traffic.observe(&self.rules, &watched.newest, now);
+            let findings = findings_with(&self.rules, &watched.newest, traffic, now);
+            let advance = self.state.advance(&findings, now);
             watched.looked_at(now, advance.due);
             events.extend(advance.events);
             if !advance.reread.is_empty() {

@@ -1,5 +1,6 @@
 //! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
 
+mod admins;
 mod budgets;
 mod credentials;
 mod crossing;
@@ -21,7 +22,7 @@ use self::{
     crossing::of_target,
     inbounds::{end_of_inbound, of_inbounds},
     llm::{error_ratio, usage_gap},
-    nodes::{accounting_stalled, core_down, node_down, node_share},
+    nodes::{accounting_stalled, core_down, node_down, node_share, node_traffic},
     outbounds::outbound_down,
     target::{certificate_expiry, login_refused, part_stale, right_lost, share, target_down},
     users::{end_of_user, rows_unreadable},
@@ -31,7 +32,10 @@ pub(super) use self::{
     nodes::CORE_DOWN_SHARE,
     users::{RENEWED_WITHIN, runs_until, uses},
 };
-use super::rule::{Question, Rule, Rules};
+use super::{
+    rule::{Question, Rule, Rules},
+    traffic::Traffic,
+};
 use crate::model::{
     self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, SortedUsers, Timestamp, User,
 };
@@ -79,10 +83,15 @@ pub struct Ended {
 
 /// Puts the rules' questions to `report`.
 pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
+    findings_with(rules, report, &Traffic::default(), now)
+}
+
+/// As [`findings`], also about the recent `traffic` of users.
+pub fn findings_with(rules: &Rules, report: &Report, traffic: &Traffic, now: Moment) -> Findings {
     let about_it = |rule: &&Arc<Rule>| !rule.kind.is_own() && rule.covers_target(&report.target);
     let asks = rules.list().iter().filter(about_it);
     let scopes = asks.map(|rule| {
-        let (judged, mut crossings) = ask(rule, report, now);
+        let (judged, mut crossings) = ask(rule, report, traffic, now);
         crossings.retain(|crossing| rule.covers(name_of(&crossing.subject, &report.target)));
         crossings.sort_by(|a, b| a.subject.cmp(&b.subject));
         Scope::new(rule, judged, read_at(rule, report, now), crossings, now)
@@ -131,7 +140,7 @@ fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
     if subject.is_empty() { target } else { subject }
 }
 
-fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+fn ask(rule: &Rule, report: &Report, traffic: &Traffic, now: Moment) -> (Judged, Vec<Crossing>) {
     let part = part_of(rule, report);
     let turned_off = report.llm_state.is_some_and(|state| state.mode == LlmMode::Off);
     if part == Some(Part::Usage) && turned_off && answers(report, Part::Credentials, now) {
@@ -143,9 +152,13 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let nodes = answers(report, Part::Nodes, now).then_some(report.nodes.as_slice());
     let host = &report.host;
     match rule.kind.question {
-        Question::UserExpiry | Question::UserQuota | Question::UserStatus => {
-            (Judged::Users(Arc::clone(&report.users)), Vec::new())
-        }
+        Question::UserExpiry
+        | Question::UserQuota
+        | Question::UserStatus
+        | Question::UserInactive
+        | Question::UserDevices => (Judged::Users(Arc::clone(&report.users)), Vec::new()),
+        Question::UserTraffic => users::traffic(rule, report, traffic, now),
+        Question::AdminQuota => admins::quota(rule, report),
         Question::RowsUnreadable => rows_unreadable(report),
         Question::InboundExpiry => {
             of_inbounds(report, |inbound| inbounds::expiry(rule, report, inbound, now))
@@ -160,6 +173,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::OutboundDown => outbound_down(rule, report, now),
         Question::NodeCpu => node_share(rule, report, nodes, |stats| stats.cpu_usage),
         Question::NodeMemory => node_share(rule, report, nodes, |stats| stats.memory_usage),
+        Question::NodeTraffic => node_traffic(rule, report, now),
         Question::CoreDown => core_down(report, nodes, now),
         Question::HostCpu => of_target(share(rule, host.cpu_usage)),
         Question::HostMemory => of_target(share(rule, model::share(host.memory_used, host.memory_size))),
@@ -218,6 +232,8 @@ impl Scope {
             Question::UserExpiry => users::expiry(&self.rule, user, self.now),
             Question::UserQuota => users::quota(&self.rule, user),
             Question::UserStatus => users::status(user),
+            Question::UserInactive => users::inactive(&self.rule, user, self.now),
+            Question::UserDevices => users::devices(user),
             _ => None,
         };
         found.filter(|crossing| crossing.is_any() && self.rule.covers(&crossing.subject))
@@ -240,11 +256,13 @@ impl Scope {
             Judged::Nothing => return None,
             Judged::Those(list) if !list.iter().any(|name| **name == *subject) => return None,
             Judged::Those(_) if matches!(then, Reading::Ends(_)) => (End::Renewed, None),
+            Judged::Those(_) if matches!(then, Reading::Used { .. }) => period::of_use(then, well),
             Judged::Those(_) if well.is_none() => (End::Recovered, Some(Reading::Nothing)),
             Judged::Those(_) => (End::Recovered, None),
             Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
                 None => (End::Deleted, None),
                 Some((_, Switch::Off)) => (End::Disabled, None),
+                Some((_, Switch::On)) if matches!(then, Reading::Used { .. }) => period::of_use(then, well),
                 Some((_, Switch::On)) => (End::Recovered, None),
                 Some((_, Switch::Unknown)) => return None,
             },
@@ -265,8 +283,17 @@ impl Scope {
                 (end_of_budget(usage, *budget, subject, then)?, Some(reading))
             }
             Judged::TurnedOff => (End::Disabled, None),
+            Judged::Traffic { users, is_whole } => match users.list().get(subject) {
+                Some(_) if !is_whole => return None,
+                Some(_) => (End::Recovered, Some(Reading::Nothing)),
+                None => {
+                    at = users.walked_since()?.wall;
+                    (End::Deleted, None)
+                }
+            },
             Judged::Users(users) => {
                 match users.list().get(subject) {
+                    Some(user) if users::is_silent_on(user, then) => return None,
                     Some(user) => {
                         at = user.read_at;
                         (end_of_user(&self.rule, user, then), Some(users::reading_of(user, then)))

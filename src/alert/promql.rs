@@ -19,7 +19,7 @@ pub use file::{PrometheusRule, groups};
 
 /// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
 /// then.
-pub static DIFFERENCES: [(Question, &str); 12] = [
+pub static DIFFERENCES: [(Question, &str); 15] = [
     (
         Question::UserExpiry,
         "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \
@@ -29,6 +29,11 @@ pub static DIFFERENCES: [(Question, &str); 12] = [
         Question::UserQuota,
         "resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes \
          limited",
+    ),
+    (Question::UserInactive, "leaves out users who were never online"),
+    (
+        Question::UserTraffic,
+        "counts by the times of scrapes, also what was moved before proxymeter started, and estimates the part between scrapes",
     ),
     (
         Question::InboundExpiry,
@@ -42,6 +47,7 @@ pub static DIFFERENCES: [(Question, &str); 12] = [
         Question::AccountingStalled,
         "resolves when proxymeter restarts. It fires again only after traffic was counted once more",
     ),
+    (Question::NodeTraffic, "resolves 15 minutes after a new month has begun"),
     (Question::LoginRefused, "resolves while the target fails for another reason than the refused login"),
     (Question::StoreFailing, "fires after six minutes, not after ten seconds"),
     (

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use kinds::{KINDS, Kind, Question, Steps};
 
-use super::config::{AlertingConfig, RuleConfig, StepConfig};
+use super::config::{AlertingConfig, RuleConfig, StepConfig, Within};
 use crate::model::{Budget, KeyBudget, Severity, Threshold, Timestamp, check_label, glob::Names};
 
 /// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
@@ -37,6 +37,8 @@ pub struct Rule {
     pub renewing: bool,
     /// Only of rules about budgets, which have one.
     pub budget: Option<Budget>,
+    /// Only of rules about the traffic of users, which have one.
+    pub traffic: Option<TrafficLimit>,
     targets: Names,
     subjects: Names,
 }
@@ -48,6 +50,14 @@ pub struct Step {
     pub label: Arc<str>,
     pub severity: Severity,
     pub threshold: Threshold,
+}
+
+/// What a user may move within a time that ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrafficLimit {
+    /// Above zero.
+    pub bytes: u64,
+    pub within: Within,
 }
 
 impl PartialEq for Kind {
@@ -86,12 +96,11 @@ impl Rules {
         let mut list = Vec::new();
         for (name, rule) in defaults.chain(others) {
             let made = kind_of(name, rule).and_then(|kind| {
-                // A rule about budgets has no default budget: its table is what enables it.
-                let has_budget = kind.budget().is_some();
+                let needs_limit = kind.needs_limit();
                 let wanted =
-                    kind.enabled || name != kind.name || has_budget && config.rules.contains_key(name);
+                    kind.enabled || name != kind.name || needs_limit && config.rules.contains_key(name);
                 let enabled = rule.enabled.unwrap_or(wanted);
-                if !enabled && has_budget {
+                if !enabled && needs_limit {
                     return Ok(None);
                 }
                 Ok(enabled.then_some(Rule::new(name, kind, rule, config)?))
@@ -157,6 +166,7 @@ impl Rule {
             expired_for: config.expired_for.unwrap_or(EXPIRED_FOR),
             renewing: config.renewing,
             budget: budget_of(name, kind, config)?,
+            traffic: traffic_of(name, kind, config)?,
             targets: Names { only: config.targets.clone(), except: Vec::new() },
             subjects: Names { only: config.subjects.clone(), except: config.exclude.clone() },
         })
@@ -174,6 +184,7 @@ impl Rule {
             expired_for: EXPIRED_FOR,
             renewing: false,
             budget: None,
+            traffic: None,
             targets: Names::default(),
             subjects: Names::default(),
         }
@@ -215,6 +226,12 @@ impl Rule {
         (count(Duration::ZERO), count(HYSTERESIS))
     }
 
+    /// How many steps are crossed when this long has passed.
+    pub(super) fn crossed_by_age(&self, age: Duration) -> usize {
+        let over = |step: &&Step| matches!(step.threshold, Threshold::Passed(time) if age >= time);
+        self.steps.iter().take_while(over).count()
+    }
+
     /// How many steps are crossed when `used` of `limit` is; and how many stay crossed, because a step once crossed
     /// stays so until usage falls two points below it.
     pub(super) fn crossed_by_use(&self, used: u64, limit: u64) -> (usize, usize) {
@@ -231,7 +248,7 @@ impl Rule {
     pub(super) fn crossed_by_share(&self, share: f64) -> usize {
         let over = |step: &&Step| match step.threshold {
             Threshold::Used(step) => share * f64::from(WHOLE) >= f64::from(step),
-            Threshold::Holds | Threshold::Remaining(_) => false,
+            Threshold::Holds | Threshold::Remaining(_) | Threshold::Passed(_) => false,
         };
         self.steps.iter().take_while(over).count()
     }
@@ -268,12 +285,33 @@ fn budget_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<Budg
     }
 }
 
+/// The limit of a rule about the traffic of users.
+fn traffic_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<TrafficLimit>, RuleError> {
+    let wrong = |key: &str, problem: &str| {
+        let (key, problem) = (format!("alert.{name}.{key}"), problem.to_owned());
+        Err(RuleError { key, problem })
+    };
+    match (kind.question == Question::UserTraffic, config.limit, config.within) {
+        (false, None, None) => Ok(None),
+        (false, Some(_), _) => wrong("limit", "this rule has no limit of its own; leave the key out"),
+        (false, None, Some(_)) => wrong("within", "this rule has no limit of its own; leave the key out"),
+        (true, None, _) => wrong("limit", "missing; write what a user may move within the time"),
+        (true, Some(0), _) => wrong("limit", "zero; write more than 0"),
+        (true, Some(_), None) => wrong("within", "missing; write \"1h\" or \"1d\""),
+        (true, Some(bytes), Some(within)) => Ok(Some(TrafficLimit { bytes, within })),
+    }
+}
+
 fn steps_of(kind: &Kind, config: &RuleConfig) -> Result<Vec<Step>, &'static str> {
     let defaults: Vec<(Threshold, Severity)> = match kind.steps {
         Steps::None(severity) => vec![(Threshold::Holds, severity)],
         Steps::Remaining(steps) => steps
             .iter()
             .map(|(secs, severity)| (Threshold::Remaining(Duration::from_secs(*secs)), *severity))
+            .collect(),
+        Steps::Passed(steps) => steps
+            .iter()
+            .map(|(secs, severity)| (Threshold::Passed(Duration::from_secs(*secs)), *severity))
             .collect(),
         Steps::Ratio(steps) => steps
             .iter()
@@ -295,7 +333,7 @@ fn steps_of(kind: &Kind, config: &RuleConfig) -> Result<Vec<Step>, &'static str>
         let label = match threshold {
             Threshold::Holds => String::new(),
             Threshold::Remaining(Duration::ZERO) => "expired".to_owned(),
-            Threshold::Remaining(within) => round_duration(within),
+            Threshold::Remaining(time) | Threshold::Passed(time) => round_duration(time),
             Threshold::Used(share) => Percent(share).to_string(),
         };
         Step { label: label.into(), severity: severity_of(threshold), threshold }
@@ -308,6 +346,10 @@ fn tightness(threshold: Threshold) -> (u32, std::cmp::Reverse<Duration>) {
     match threshold {
         Threshold::Holds => (0, std::cmp::Reverse(Duration::ZERO)),
         Threshold::Remaining(within) => (0, std::cmp::Reverse(within)),
+        Threshold::Passed(time) => {
+            let secs = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+            (secs, std::cmp::Reverse(Duration::ZERO))
+        }
         Threshold::Used(share) => (share, std::cmp::Reverse(Duration::ZERO)),
     }
 }
@@ -315,10 +357,12 @@ fn tightness(threshold: Threshold) -> (u32, std::cmp::Reverse<Duration>) {
 fn configured(kind: &Kind, steps: &[StepConfig]) -> Result<Vec<Threshold>, &'static str> {
     let threshold = |step: &StepConfig| match (&kind.steps, *step) {
         (Steps::None(_), _) => Err("this rule has no steps; leave the key out"),
-        (Steps::Remaining(_), StepConfig::Remaining(within)) => Ok(Threshold::Remaining(within)),
+        (Steps::Remaining(_), StepConfig::Time(within)) => Ok(Threshold::Remaining(within)),
         (Steps::Remaining(_), StepConfig::Ratio(_)) => {
             Err("write times that are left, e.g. [\"7d\", \"1d\", \"0s\"]")
         }
+        (Steps::Passed(_), StepConfig::Time(time)) if !time.is_zero() => Ok(Threshold::Passed(time)),
+        (Steps::Passed(_), _) => Err("write times that have passed, e.g. [\"30d\", \"90d\"]"),
         (Steps::Ratio(_), StepConfig::Ratio(share)) if share > 0.0 && share <= 10.0 => {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -358,196 +402,4 @@ impl fmt::Display for Percent {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::model::{BudgetPeriod, BudgetUnit};
-
-    fn config(rules: &[(&str, RuleConfig)]) -> AlertingConfig {
-        let rules = rules.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone()));
-        AlertingConfig { rules: rules.collect(), ..crate::alert::testing::config() }
-    }
-
-    fn rule<'a>(rules: &'a Rules, name: &str) -> &'a Rule {
-        rules.list().iter().find(|rule| &*rule.name == name).unwrap()
-    }
-
-    fn steps(rule: &Rule) -> Vec<(&str, Severity)> {
-        rule.steps.iter().map(|step| (&*step.label, step.severity)).collect()
-    }
-
-    #[test]
-    fn the_defaults_run_but_for_some() {
-        use Severity::{Critical, Info, Warning};
-
-        let rules = Rules::new(&config(&[])).unwrap();
-        let names: Vec<_> = rules.list().iter().map(|rule| &*rule.name).collect();
-        let off = ["user_status", "llm_token_budget", "llm_cost_budget"];
-        assert_eq!(names.len(), KINDS.len() - off.len());
-        assert!(!off.iter().any(|name| names.contains(name)));
-        let expected: BTreeMap<_, _> = [
-            ("user_expiry", vec![("7d", Info), ("3d", Warning), ("1d", Warning), ("expired", Warning)]),
-            ("user_quota", vec![("80%", Info), ("95%", Warning), ("100%", Warning)]),
-            ("target_down", vec![("", Critical)]),
-            ("host_disk", vec![("85%", Warning), ("95%", Critical)]),
-            ("certificate_expiry", vec![("14d", Warning), ("3d", Critical)]),
-        ]
-        .into();
-        for (name, expected) in expected {
-            assert_eq!(steps(rule(&rules, name)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_table_changes_only_the_keys_it_gives() {
-        let day = |days: u64| StepConfig::Remaining(Duration::from_secs(days * 86_400));
-        let rules = Rules::new(&config(&[
-            ("user_expiry", RuleConfig { exclude: vec!["test-*".into()], ..RuleConfig::default() }),
-            (
-                "vip_expiry",
-                RuleConfig {
-                    rule: Some("user_expiry".into()),
-                    subjects: vec!["vip-*".into()],
-                    steps: Some(vec![day(2), day(14), day(7), day(2)]),
-                    receivers: Some(vec!["oncall".into()]),
-                    ..RuleConfig::default()
-                },
-            ),
-            ("user_status", RuleConfig { enabled: Some(true), ..RuleConfig::default() }),
-            ("core_down", RuleConfig { enabled: Some(false), ..RuleConfig::default() }),
-        ]))
-        .unwrap();
-        let default = rule(&rules, "user_expiry");
-        assert_eq!((default.steps.len(), default.label(), &default.receivers), (4, None, &None));
-        assert!(!default.covers("test-1") && default.covers("vip-1"));
-        let vip = rule(&rules, "vip_expiry");
-        assert_eq!(steps(vip), [("14d", Severity::Info), ("7d", Severity::Info), ("2d", Severity::Warning)]);
-        assert_eq!(vip.label(), Some("vip_expiry"));
-        assert!(vip.covers("vip-1") && !vip.covers("ann"));
-        assert!(rules.list().iter().any(|rule| &*rule.name == "user_status"));
-        assert!(!rules.list().iter().any(|rule| &*rule.name == "core_down"));
-    }
-
-    #[test]
-    fn a_table_with_a_budget_is_enabled_by_it() {
-        let of =
-            |limit, period| RuleConfig { budget: Some(limit), period: Some(period), ..RuleConfig::default() };
-        let off = RuleConfig { enabled: Some(false), ..RuleConfig::default() };
-        let with = config(&[
-            ("llm_token_budget", RuleConfig { targets: vec!["llm".into()], ..of(7, BudgetPeriod::Day) }),
-            ("llm_cost_budget", off),
-            (
-                "spending",
-                RuleConfig {
-                    rule: Some("llm_cost_budget".into()),
-                    subjects: vec!["a*".into()],
-                    exclude: vec!["alice".into()],
-                    ..of(9, BudgetPeriod::Month)
-                },
-            ),
-        ]);
-        let found: Vec<_> = budgets(&with).into_iter().map(|of| (of.budget, of.targets, of.keys)).collect();
-        let names = |only: &[&str], except: &[&str]| Names {
-            only: only.iter().map(|name| (*name).to_owned()).collect(),
-            except: except.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let tokens = Budget { unit: BudgetUnit::Tokens, period: BudgetPeriod::Day, limit: 7 };
-        let dollars = Budget { unit: BudgetUnit::UsdNanos, period: BudgetPeriod::Month, limit: 9 };
-        let expected = [
-            (tokens, names(&["llm"], &[]), names(&[], &[])),
-            (dollars, names(&[], &[]), names(&["a*"], &["alice"])),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(budgets(&config(&[])), []);
-    }
-
-    #[test]
-    fn steps_are_named_in_the_largest_round_unit() {
-        for (secs, label) in [(0, "0d"), (86_400, "1d"), (129_600, "36h"), (90, "90s"), (5400, "90m")] {
-            assert_eq!(round_duration(Duration::from_secs(secs)), label);
-        }
-        for (share, label) in [(8000, "80%"), (9750, "97.5%"), (9999, "99.99%"), (9905, "99.05%")] {
-            assert_eq!(Percent(share).to_string(), label);
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_told_with_its_place() {
-        let with = |rule: RuleConfig, steps| RuleConfig { steps: Some(steps), ..rule };
-        let named = |word: &str| RuleConfig { rule: Some(word.into()), ..RuleConfig::default() };
-        let none = RuleConfig::default;
-        let budget = |rule: RuleConfig, limit| RuleConfig { budget: Some(limit), ..rule };
-        let cases = [
-            ("nonsense", none(), "alert.nonsense"),
-            ("mine", named("nonsense"), "alert.mine.rule"),
-            ("user_quota", named("user_expiry"), "alert.user_quota.rule"),
-            (
-                "user_quota",
-                with(none(), vec![StepConfig::Remaining(Duration::ZERO)]),
-                "alert.user_quota.steps",
-            ),
-            ("user_expiry", with(none(), vec![StepConfig::Ratio(0.5)]), "alert.user_expiry.steps"),
-            ("user_quota", with(none(), vec![StepConfig::Ratio(0.0)]), "alert.user_quota.steps"),
-            ("user_quota", with(none(), vec![StepConfig::Ratio(f64::NAN)]), "alert.user_quota.steps"),
-            ("user_quota", with(none(), vec![]), "alert.user_quota.steps"),
-            ("target_down", with(none(), vec![StepConfig::Ratio(0.5)]), "alert.target_down.steps"),
-            ("llm_token_budget", none(), "alert.llm_token_budget.budget"),
-            ("mine", named("llm_cost_budget"), "alert.mine.budget"),
-            ("mine", budget(named("llm_cost_budget"), 0), "alert.mine.budget"),
-            ("mine", budget(named("llm_cost_budget"), 5), "alert.mine.period"),
-            ("user_quota", budget(none(), 5), "alert.user_quota.budget"),
-        ];
-        for (name, rule, key) in cases {
-            let errors = Rules::new(&config(&[(name, rule)])).unwrap_err();
-            assert_eq!(errors.iter().map(|error| &*error.key).collect::<Vec<_>>(), [key]);
-        }
-        let mut both = config(&[("nonsense", none())]);
-        both.group_by.push("colour".into());
-        assert_eq!(Rules::new(&both).unwrap_err().len(), 2);
-    }
-
-    #[test]
-    fn repeating_is_as_the_nearest_word_says() {
-        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
-        let cases = [(None, None, hours(24)), (hours(1), None, hours(1)), (hours(1), hours(2), hours(2))];
-        for (all, own, expected) in cases {
-            let rule_config = RuleConfig { repeat_interval: own, ..RuleConfig::default() };
-            let config = AlertingConfig { repeat_interval: all, ..config(&[("target_down", rule_config)]) };
-            let rules = Rules::new(&config).unwrap();
-            assert_eq!(Some(rule(&rules, "target_down").repeat_interval), expected);
-        }
-    }
-
-    #[test]
-    fn crossing_is_decided_by_the_second_and_the_byte() {
-        let rules = Rules::new(&config(&[])).unwrap();
-        let expiry = rule(&rules, "user_expiry");
-        let end = Timestamp::from_secs(2_000_000_000);
-        let days = |days: i64| days * 86_400;
-        let cases = [
-            (days(7) + 3601, (0, 0)),
-            (days(7) + 3600, (0, 1)),
-            (days(7) + 1, (0, 1)),
-            (days(7), (1, 1)),
-            (days(3) + 1, (1, 2)),
-            (days(2), (2, 2)),
-            (1, (3, 4)),
-            (0, (4, 4)),
-            (-1, (4, 4)),
-        ];
-        for (left, expected) in cases {
-            let now = end.saturating_add_millis(-left * 1000);
-            assert_eq!(expiry.crossed_by_time(end, now), expected, "{left}");
-        }
-        let quota = rule(&rules, "user_quota");
-        let cases =
-            [(779, (0, 0)), (780, (0, 1)), (799, (0, 1)), (800, (1, 1)), (930, (1, 2)), (1000, (3, 3))];
-        for (used, expected) in cases {
-            assert_eq!(quota.crossed_by_use(used, 1000), expected, "{used}");
-        }
-        assert_eq!(quota.crossed_by_use(u64::MAX, u64::MAX), (3, 3));
-        let disk = rule(&rules, "host_disk");
-        assert_eq!([0.84, 0.85, 0.95].map(|share| disk.crossed_by_share(share)), [0, 1, 2]);
-    }
-}
+mod tests;

@@ -151,6 +151,9 @@ mod tests {
             | Reading::Window { .. }
             | Reading::Spent { .. }
             | Reading::Attempts { .. }
+            | Reading::Unseen { .. }
+            | Reading::Devices { .. }
+            | Reading::Moved { .. }
             | Reading::Nothing => true,
         };
         let readings = [
@@ -165,6 +168,9 @@ mod tests {
             Reading::Window { share: 0.5, resets: Some(now) },
             Reading::Spent { spent: 1, limit: 2, unit, period, since: now },
             Reading::Attempts { failed: 1, all: 2 },
+            Reading::Unseen { since: now, never: false },
+            Reading::Devices { used: 2, limit: 1 },
+            Reading::Moved { bytes: 2, limit: 1, within: 3600 },
             Reading::Nothing,
         ];
         let rules = Rules::new(&testing::config()).unwrap();

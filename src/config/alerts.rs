@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::alert::config::{RuleConfig, StepConfig};
+use crate::alert::config::{RuleConfig, StepConfig, Within};
 use crate::alert::rule::{KINDS, Kind, Question, Steps as StepsOf};
 use crate::model::{BudgetPeriod, BudgetUnit};
 
@@ -16,8 +16,8 @@ use super::shape::{
 };
 use super::table::{Field, Placed, Table, nearest};
 use super::values::{
-    above_zero, choice, describe, duration, is_choice, is_quantity, is_severity, one_of, ratio, severity,
-    switch, text,
+    above_zero, choice, describe, duration, is_choice, is_quantity, is_severity, is_size, one_of, ratio,
+    severity, size, switch, text,
 };
 
 pub(super) const SHAPE: Shape = Shape {
@@ -37,6 +37,8 @@ pub(super) const SHAPE: Shape = Shape {
         ("renewing", Number),
         ("budget", Number),
         ("period", If(|text| is_choice(text, &periods()))),
+        ("limit", If(is_size)),
+        ("within", If(|text| is_choice(text, &withins()))),
     ]],
 };
 
@@ -51,6 +53,8 @@ enum Steps {
     None,
     /// Remaining time.
     Remaining,
+    /// Time that has passed.
+    Passed,
     /// Used share.
     Ratio,
 }
@@ -63,6 +67,7 @@ fn rules() -> impl Iterator<Item = Rule> {
         let steps = match kind.steps {
             StepsOf::None(_) => Steps::None,
             StepsOf::Remaining(_) => Steps::Remaining,
+            StepsOf::Passed(_) => Steps::Passed,
             StepsOf::Ratio(_) => Steps::Ratio,
         };
         (kind.name, steps)
@@ -89,10 +94,12 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, names: &Names) -> (Rules, Optio
 fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
     let named = table.take("rule", rule);
     let rule = kind_of(name, &named, &table);
-    let expired_for = take_of(&mut table, "expired_for", above_zero, rule, ["user_expiry", "inbound_expiry"]);
-    let renewing = take_of(&mut table, "renewing", switch, rule, ["user_expiry", "user_quota"]);
+    let expired_for =
+        take_of(&mut table, "expired_for", above_zero, rule, &["user_expiry", "inbound_expiry"]);
+    let renewing = take_of(&mut table, "renewing", switch, rule, &["user_expiry", "user_quota"]);
     let enabled = table.take("enabled", switch).value();
     let (budget, period) = read_budget(&mut table, rule, enabled);
+    let (limit, within) = read_traffic(&mut table, rule, enabled);
     RuleConfig {
         rule: named.value().map(|(rule, _)| rule.to_owned()),
         enabled,
@@ -108,6 +115,8 @@ fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
         renewing: renewing.value().unwrap_or_default(),
         budget,
         period,
+        limit,
+        within,
     }
 }
 
@@ -126,8 +135,8 @@ fn read_budget(
 ) -> (Option<u64>, Option<BudgetPeriod>) {
     let kind = KINDS.iter().find(|kind| rule.is_some_and(|(rule, _)| rule == kind.name));
     let unit = kind.and_then(Kind::budget);
-    let budget = take_of(table, "budget", |value| amount(value, unit), rule, OF_BUDGETS);
-    let period = take_of(table, "period", |value| choice(value, &periods()), rule, OF_BUDGETS);
+    let budget = take_of(table, "budget", |value| amount(value, unit), rule, &OF_BUDGETS);
+    let period = take_of(table, "period", |value| choice(value, &periods()), rule, &OF_BUDGETS);
     if let Some(unit) = unit.filter(|_| enabled != Some(false)) {
         if budget.is_absent() {
             let text = format!("missing; write what each client key may use, such as {}", example(unit));
@@ -138,6 +147,30 @@ fn read_budget(
         }
     }
     (budget.value(), period.value())
+}
+
+fn withins() -> [(&'static str, Within); 2] {
+    Within::ALL.map(|within| (within.label(), within))
+}
+
+/// `limit` and `within`, which only rules about the traffic of users have, and need unless they are off.
+fn read_traffic(
+    table: &mut Table<'_, '_>,
+    rule: Option<Rule>,
+    enabled: Option<bool>,
+) -> (Option<u64>, Option<Within>) {
+    const RULE: &str = "user_traffic";
+    let limit = take_of(table, "limit", size, rule, &[RULE]);
+    let within = take_of(table, "within", |value| choice(value, &withins()), rule, &[RULE]);
+    if rule.is_some_and(|(rule, _)| rule == RULE) && enabled != Some(false) {
+        if limit.is_absent() {
+            table.refuse("limit", "missing; write what a user may move within the time, such as \"20GiB\"");
+        }
+        if within.is_absent() {
+            table.refuse("within", "missing; write \"1h\" or \"1d\"");
+        }
+    }
+    (limit.value(), within.value())
 }
 
 /// A budget in its own unit: whole tokens, or US dollars. Of an unknown rule, any number is accepted.
@@ -177,13 +210,13 @@ fn example(unit: BudgetUnit) -> &'static str {
     }
 }
 
-/// Takes a key that only two rules have.
+/// Takes a key that only some rules have.
 fn take_of<T>(
     table: &mut Table<'_, '_>,
     key: &str,
     read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
     rule: Option<Rule>,
-    of: [&str; 2],
+    of: &[&str],
 ) -> Field<T> {
     let field = table.take(key, read);
     if let (Field::Given(value), Some((rule, _))) = (&field, rule)
@@ -289,11 +322,12 @@ fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepC
     }
     // The widest first.
     distinct.sort_by(|a, b| match (a, b) {
-        (StepConfig::Remaining(a), StepConfig::Remaining(b)) => b.cmp(a),
+        (StepConfig::Time(a), StepConfig::Time(b)) if sort == Some(Steps::Passed) => a.cmp(b),
+        (StepConfig::Time(a), StepConfig::Time(b)) => b.cmp(a),
         (StepConfig::Ratio(a), StepConfig::Ratio(b)) => a.total_cmp(b),
         // Never together in one rule.
-        (StepConfig::Remaining(_), StepConfig::Ratio(_)) => std::cmp::Ordering::Less,
-        (StepConfig::Ratio(_), StepConfig::Remaining(_)) => std::cmp::Ordering::Greater,
+        (StepConfig::Time(_), StepConfig::Ratio(_)) => std::cmp::Ordering::Less,
+        (StepConfig::Ratio(_), StepConfig::Time(_)) => std::cmp::Ordering::Greater,
     });
     Some(distinct)
 }
@@ -305,15 +339,16 @@ fn step(value: &DeValue<'_>, sort: Option<Steps>) -> Result<StepConfig, String> 
         _ => matches!(value, DeValue::Float(_)),
     };
     match sort {
-        Some(Steps::Remaining) if is_share => {
+        Some(Steps::Remaining | Steps::Passed) if is_share => {
             Err(format!("{}, but this rule's steps are times; write one such as \"7d\"", shown(value)))
         }
         Some(Steps::Ratio) if !is_share && matches!(value, DeValue::String(_)) => {
             Err(format!("{}, but this rule's steps are shares; write one such as \"95%\"", shown(value)))
         }
         Some(Steps::Ratio) => share(value),
+        Some(Steps::Passed) => above_zero(value).map(StepConfig::Time),
         _ if is_share => share(value),
-        _ => duration(value).map(StepConfig::Remaining),
+        _ => duration(value).map(StepConfig::Time),
     }
 }
 

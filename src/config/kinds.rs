@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::alert::config::AlertingConfig;
 use crate::http::options::{Endpoint, PanelUrl};
+use crate::model::NodeAllowances;
 use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::chat::config::{ChatConfig, Dialect};
 use crate::notify::email::config::{EmailConfig, ReceiverConfig};
@@ -52,7 +53,10 @@ const TARGETS: [Kind<ReadTarget>; 3] = [MARZBAN, XUI, CLIPROXY];
 const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
-    read: |table, sections| marzban::read(table, sections.users).map(TargetKind::Marzban),
+    read: |table, sections| {
+        let zone = &sections.alerting.zone;
+        marzban::read(table, sections.users, zone).map(TargetKind::Marzban)
+    },
 };
 const XUI: Kind<ReadTarget> =
     Kind { word: "xui", shape: &xui::SHAPE, read: |table, _| xui::read(table).map(TargetKind::Xui) };
@@ -190,6 +194,14 @@ impl Target {
             TargetKind::Marzban(marzban) => &marzban.endpoint,
             TargetKind::Xui(xui) => &xui.endpoint,
             TargetKind::Cliproxy(cliproxy) => &cliproxy.endpoint,
+        }
+    }
+
+    /// What its nodes may move in a month.
+    pub fn allowances(&self) -> NodeAllowances {
+        match &self.kind {
+            TargetKind::Marzban(marzban) => marzban.allowances.clone(),
+            TargetKind::Xui(_) | TargetKind::Cliproxy(_) => NodeAllowances::default(),
         }
     }
 

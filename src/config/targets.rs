@@ -3,4 +3,5 @@
 pub(super) mod cliproxy;
 mod endpoint;
 pub(super) mod marzban;
+mod nodes;
 pub(super) mod xui;

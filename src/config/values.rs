@@ -178,6 +178,41 @@ pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration,
     Ok(duration)
 }
 
+/// Bytes above zero: a number with a unit, of thousands ("20TB") or of 1,024 ("500GiB").
+pub(super) fn size(value: &DeValue<'_>) -> Result<u64, String> {
+    const EXAMPLE: &str = "write a number with a unit, such as \"500GiB\" or \"20TB\"";
+    let DeValue::String(text) = value else { return Err(format!("{}; {EXAMPLE}", describe(value))) };
+    let digits = text.trim().find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = digits.and_then(|end| text.trim().split_at_checked(end)).unwrap_or((text, ""));
+    let Some(factor) = unit_of_size(unit.trim_start()) else {
+        return Err(format!("{text:?} is not a size; {EXAMPLE}"));
+    };
+    let bytes = number.parse::<f64>().map_err(|_| format!("{text:?} is not a size; {EXAMPLE}"))? * factor;
+    if !(1.0..=1e18).contains(&bytes) {
+        return Err(format!("{text:?} is out of range; write a size from \"1B\" to \"1000PB\""));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and 1e18 by the check above"
+    )]
+    let bytes = bytes.round() as u64;
+    Ok(bytes)
+}
+
+/// Whether a text looks like a size.
+pub(super) fn is_size(text: &str) -> bool {
+    size(&DeValue::String(text.into())).is_ok()
+}
+
+fn unit_of_size(unit: &str) -> Option<f64> {
+    let unit = unit.to_ascii_lowercase();
+    let prefix = unit.strip_suffix('b')?;
+    let (prefix, base) = prefix.strip_suffix('i').map_or((prefix, 1000.0), |prefix| (prefix, 1024.0_f64));
+    let power = ["", "k", "m", "g", "t", "p"].iter().position(|known| *known == prefix)?;
+    (base < 1024.0 || power > 0).then(|| base.powi(i32::try_from(power).unwrap_or(0)))
+}
+
 /// Whether a text looks like a duration or a share.
 pub(super) fn is_quantity(text: &str) -> bool {
     let share = |text: &str| text.trim().parse::<f64>().is_ok();
@@ -223,5 +258,39 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_thousands_or_of_1024() {
+        let read = |text: &str| size(&DeValue::String(text.into())).ok();
+        for (text, expected) in [
+            ("1B", Some(1)),
+            ("20TB", Some(20_000_000_000_000)),
+            ("1.5 GiB", Some(1_610_612_736)),
+            ("100gb", Some(100_000_000_000)),
+            ("2kB", Some(2000)),
+            ("1 KiB", Some(1024)),
+            ("1000PB", Some(1_000_000_000_000_000_000)),
+            ("1001PB", None),
+            ("0GB", None),
+            ("0.1B", None),
+            ("5", None),
+            ("5iB", None),
+            ("5G", None),
+            ("GB", None),
+            ("-1GB", None),
+            ("1e3GB", None),
+            ("1..5GB", None),
+            ("", None),
+            ("5 EiB", None),
+            ("٥GB", None),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
     }
 }

@@ -234,5 +234,5 @@ pub fn poller(
     let (config, board) = (target.poll.clone(), board.clone());
     let poller =
         Poller::new(&target.name, upstream, config, board, telemetry.clone(), clock.clone(), requests);
-    Ok(poller.of(&target.source()))
+    Ok(poller.of(&target.source()).allowing(target.allowances()))
 }

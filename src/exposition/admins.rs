@@ -8,6 +8,8 @@ use crate::model::{Admin, ByStatus, Part, SortedUsers};
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],
         "Bytes transferred by the admin's users, as counted and reset by the panel (users_usage); polled.");
+    ADMIN_LIMIT = Gauge("admin_limit_bytes", ["target", "admin"],
+        "Bytes that the admin's users may use: admin_limits of the configuration, otherwise the panel's own limit (data_limit); no series if unlimited. Polled.");
     ADMIN_INFO = Info("admin_info", ["target", "admin", "sudo"],
         "Whether the admin has all permissions (is_sudo); polled.");
     USERS_BY_ADMIN = Gauge("users_by_admin", ["target", "admin", "status"],
@@ -18,14 +20,18 @@ families! {
 const MOST: usize = 2000;
 
 pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
-    let mut series = text.family(&ADMIN_USED);
-    for view in views {
-        for admin in fresh(view) {
-            if let Some(used) = admin.used {
-                series.add(&[view.target(), &admin.name], used);
+    let mut each = |family, value: fn(&Admin) -> Option<u64>| {
+        let mut series = text.family(family);
+        for view in views {
+            for admin in fresh(view) {
+                if let Some(value) = value(admin) {
+                    series.add(&[view.target(), &admin.name], value);
+                }
             }
         }
-    }
+    };
+    each(&ADMIN_USED, |admin| admin.used);
+    each(&ADMIN_LIMIT, |admin| admin.limit);
     let mut series = text.family(&ADMIN_INFO);
     for view in views {
         for admin in fresh(view) {

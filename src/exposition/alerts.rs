@@ -74,12 +74,12 @@ pub(super) fn write(text: &mut Text<'_>, alerts: &ActiveAlerts, namings: &[Namin
         series.add(&[alertname, severity, state], count);
     }
     each_step(text, &STEP_SECONDS, alerts, |threshold| match threshold {
-        Threshold::Remaining(within) => Some(Number::from(within)),
+        Threshold::Remaining(time) | Threshold::Passed(time) => Some(Number::from(time)),
         Threshold::Holds | Threshold::Used(_) => None,
     });
     each_step(text, &STEP_RATIO, alerts, |threshold| match threshold {
         Threshold::Used(share) => Some(Number::from(f64::from(share) / f64::from(Threshold::WHOLE))),
-        Threshold::Holds | Threshold::Remaining(_) => None,
+        Threshold::Holds | Threshold::Remaining(_) | Threshold::Passed(_) => None,
     });
 }
 

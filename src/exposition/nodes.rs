@@ -7,7 +7,7 @@ use super::{
     text::{Number, Text},
     view::View,
 };
-use crate::model::{Counter, Flow, Node, NodeStats, NodeStatus, NodeTraffic, Part};
+use crate::model::{Allowance, Counter, Flow, Node, NodePeriod, NodeStats, NodeStatus, NodeTraffic, Part};
 
 families! {
     NODE_UP = Gauge("node_up", ["target", "node"],
@@ -20,6 +20,12 @@ families! {
         "Bytes from users through the node, unweighted (lifetime_uplink, or uplink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_DOWNLINK = Counter("node_downlink_bytes_total", ["target", "node"],
         "Bytes to users through the node, unweighted (lifetime_downlink, or downlink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
+    NODE_ALLOWANCE = Gauge("node_traffic_allowance_bytes", ["target", "node"],
+        "Bytes that the node's server may move in a month (allowance of the configuration); no series before its traffic was polled.");
+    NODE_ALLOWANCE_USED = Gauge("node_traffic_allowance_used_bytes", ["target", "node"],
+        "Bytes of the allowance that are used since the reset day: the traffic of users through the node, both directions added up, and twice as much with counts = both. Counted from polled traffic; in the month in which counting began, it is a lower bound.");
+    NODE_ALLOWANCE_RESET = Gauge("node_traffic_allowance_reset_timestamp_seconds", ["target", "node"],
+        "Unix time at which the node's allowance next begins again (reset_day of the configuration); no series before its traffic was polled.");
     NODE_TRAFFIC_LAST_MOVED = Gauge("node_traffic_last_moved_timestamp_seconds", ["target", "node"],
         "Unix time at which the polled bytes through a connected node last changed, or at which it connected again since; no series before the first change since proxymeter started, and where the panel does not count active users.");
     NODE_PAUSE_ALLOWED = Gauge("node_traffic_pause_allowed_seconds", ["target", "node"],
@@ -74,6 +80,7 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     }
     each_node_traffic(text, &NODE_UPLINK, views, |node| node.uplink, |traffic| traffic.uplink);
     each_node_traffic(text, &NODE_DOWNLINK, views, |node| node.downlink, |traffic| traffic.downlink);
+    write_allowances(text, views);
     each_flow(text, &NODE_TRAFFIC_LAST_MOVED, views, |flow| flow.flat_since().map(|moment| moment.wall));
     each_flow(text, &NODE_PAUSE_ALLOWED, views, |flow| flow.flat_since().map(|_| flow.pause_allowed()));
     write_stats(text, views);
@@ -82,6 +89,21 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_node(text, &NODE_USERS_ONLINE, views, |node| node.users_online);
     each_node(text, &NODE_LATENCY, views, |node| node.latency);
     each_node(text, &NODE_CORE_UP, views, |node| node.core_up);
+}
+
+/// What servers of nodes may move in a month, and have moved.
+fn write_allowances(text: &mut Text<'_>, views: &[View<'_>]) {
+    let mut each = |family, value: fn(Allowance, &NodePeriod) -> Number| {
+        let mut series = text.family(family);
+        for view in views {
+            for (node, allowance, period) in view.report.node_months(view.now) {
+                series.add(&[view.target(), node], value(allowance, period));
+            }
+        }
+    };
+    each(&NODE_ALLOWANCE, |allowance, _| allowance.bytes.into());
+    each(&NODE_ALLOWANCE_USED, |allowance, period| allowance.used(period.moved).into());
+    each(&NODE_ALLOWANCE_RESET, |_, period| period.ends.into());
 }
 
 /// What nodes report of their hosts.

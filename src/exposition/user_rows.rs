@@ -71,7 +71,9 @@ pub(super) static ROWS: &[RowFamily] = &[
     }),
     RowFamily(&USER_QUOTA_RESET, |rows| rows.each(|user| user.extra.quota_reset)),
     RowFamily(&USER_RENEWS, |rows| rows.each(|user| user.renews.then_some(true))),
-    RowFamily(&USER_LAST_ONLINE, |rows| rows.each(|user| user.last_online)),
+    RowFamily(&USER_LAST_ONLINE, |rows| {
+        rows.each(|user| user.last_online.at().filter(|_| !user.unread.has(Unread::ONLINE)));
+    }),
     RowFamily(&USER_DEVICES, |rows| rows.each(|user| user.extra.devices)),
     RowFamily(&USER_DEVICES_LIMIT, |rows| rows.each(|user| user.extra.devices_limit)),
 ];

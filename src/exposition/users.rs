@@ -18,12 +18,17 @@ families! {
         "Users with traffic within the given time, as counted by the panel (online_users of /api/system, where it covers a day: within=1d); polled.");
     USERS_EXPIRING = Gauge("users_expiring", ["target", "within"],
         "Active users whose plan ends (expire) within the given time; cumulative. Computed every minute from the polled list.");
+    USERS_INACTIVE = Gauge("users_inactive", ["target", "within"],
+        "Active users who were not online (online_at or lastOnline) within the given time; cumulative. Those who were never online and moved no traffic count from their creation (created_at), others of whom the panel does not say are left out. Computed every minute from the polled list.");
     USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
         "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
 }
 
 /// Bounds of `users_expiring`.
 const WITHIN: [(&str, Duration); 3] = [("1d", days(1)), ("3d", days(3)), ("7d", days(7))];
+
+/// Bounds of `users_inactive`.
+const INACTIVE: [(&str, Duration); 3] = [("7d", days(7)), ("30d", days(30)), ("90d", days(90))];
 
 /// Bounds of `users_near_quota`, in percent.
 const RATIOS: [(&str, u128); 3] = [("0.8", 80), ("0.95", 95), ("1", 100)];
@@ -57,6 +62,14 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     for target in &targets {
         if let Some(tally) = &target.tally {
             for ((within, _), users) in WITHIN.iter().zip(tally.expiring) {
+                series.add(&[target.name(), within], users);
+            }
+        }
+    }
+    let mut series = text.family(&USERS_INACTIVE);
+    for target in &targets {
+        if let Some(tally) = target.tally.as_ref().filter(|tally| tally.says_online) {
+            for ((within, _), users) in INACTIVE.iter().zip(tally.inactive) {
                 series.add(&[target.name(), within], users);
             }
         }
@@ -99,6 +112,9 @@ impl<'v, 'a> Counts<'v, 'a> {
 struct Tally {
     by_status: ByStatus,
     expiring: [u64; WITHIN.len()],
+    inactive: [u64; INACTIVE.len()],
+    /// Whether the list says of anyone when they were online.
+    says_online: bool,
     near_quota: [u64; RATIOS.len()],
 }
 
@@ -115,6 +131,13 @@ impl Tally {
                     *count += u64::from(left <= within);
                 }
             }
+            if let Some(since) = user.last_online.since() {
+                tally.says_online = true;
+                let age = now.wall.since(since);
+                for (count, (_, time)) in tally.inactive.iter_mut().zip(INACTIVE) {
+                    *count += u64::from(user.status == UserStatus::Active && age >= time);
+                }
+            }
             if let (UserStatus::Active | UserStatus::Limited, Some(limit @ 1..)) = (user.status, user.limit) {
                 for (count, (_, percent)) in tally.near_quota.iter_mut().zip(RATIOS) {
                     *count += u64::from(u128::from(user.used) * 100 >= u128::from(limit) * percent);
@@ -122,5 +145,32 @@ impl Tally {
             }
         }
         tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LastOnline, Timestamp, User};
+
+    #[test]
+    fn inactive_users_are_counted_by_how_long_they_were_not_online() {
+        let now = Moment { wall: Timestamp::from_secs(1_795_000_000), uptime: Duration::ZERO };
+        let ago = |age: u64| now.wall.saturating_sub(days(age));
+        let user = |name, status, last_online| User { status, last_online, ..User::named(name) };
+        let (active, at) = (UserStatus::Active, |age| LastOnline::seen(ago(age)));
+        let users = [
+            user("a", active, at(0)),
+            user("b", active, at(7)),
+            user("c", active, at(31)),
+            user("d", active, LastOnline::never(ago(90))),
+            user("e", active, LastOnline::never(ago(6))),
+            user("f", active, LastOnline::default()),
+            user("g", UserStatus::Expired, at(90)),
+        ];
+        let tally = Tally::of(&users.into_iter().collect(), now);
+        assert_eq!((tally.says_online, tally.inactive), (true, [3, 2, 1]));
+        let silent = Tally::of(&[user("f", active, LastOnline::default())].into_iter().collect(), now);
+        assert!(!silent.says_online);
     }
 }

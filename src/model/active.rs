@@ -56,6 +56,8 @@ pub enum Threshold {
     Holds,
     /// At most this long is left.
     Remaining(Duration),
+    /// At least this long has passed.
+    Passed(Duration),
     /// At least this share is used, in ten-thousandths.
     Used(u32),
 }
@@ -67,7 +69,7 @@ impl Threshold {
     /// Whether nothing is left beyond this step.
     pub fn is_last(self) -> bool {
         match self {
-            Threshold::Holds => false,
+            Threshold::Holds | Threshold::Passed(_) => false,
             Threshold::Remaining(within) => within.is_zero(),
             Threshold::Used(share) => share >= Self::WHOLE,
         }

@@ -62,6 +62,23 @@ pub enum Reading {
         /// When the period began.
         since: Timestamp,
     },
+    /// Since when a user has not been online.
+    Unseen {
+        since: Timestamp,
+        /// Never since the user was created then.
+        never: bool,
+    },
+    /// Bytes that a user moved within a time that ends now, in seconds, and how many are allowed.
+    Moved {
+        bytes: u64,
+        limit: u64,
+        within: u64,
+    },
+    /// Addresses in use, and how many are allowed at a time.
+    Devices {
+        used: u64,
+        limit: u64,
+    },
     /// Attempts, and how many of them failed.
     Attempts {
         failed: u64,
@@ -108,6 +125,14 @@ impl Reading {
                 ("remaining", amount(limit.saturating_sub(*spent), *unit)),
                 ("ratio", percent(u128::from(*spent) * 100 / u128::from((*limit).max(1)))),
             ],
+            Reading::Unseen { since, never: _ } => vec![("value", duration(now.since(*since)))],
+            Reading::Moved { bytes: moved, limit, within } => {
+                let within = duration(Duration::from_secs(*within));
+                vec![("value", bytes(*moved)), ("limit", format!("{} in {within}", bytes(*limit)))]
+            }
+            Reading::Devices { used, limit } => {
+                vec![("value", words::count(*used)), ("limit", words::count(*limit))]
+            }
             Reading::Attempts { failed, all } => vec![
                 ("value", format!("{} of {}", words::count(*failed), words::count(*all))),
                 ("ratio", percent(u128::from(*failed) * 100 / u128::from((*all).max(1)))),

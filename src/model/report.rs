@@ -5,9 +5,10 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
-    LlmUsage, Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
-    Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
+    Admin, Allowance, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode,
+    LlmState, LlmUsage, Moment, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound, Outcome,
+    Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts,
+    UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -44,6 +45,8 @@ pub struct Report {
     /// Rows of that list, readable or not.
     pub node_rows: usize,
     pub usage: Arc<Vec<NodeTraffic>>,
+    /// What nodes with an allowance have moved of it.
+    pub node_periods: NodePeriods,
     pub node_stats: Arc<Vec<NodeStats>>,
     pub inbounds: Arc<Vec<Inbound>>,
     pub outbounds: Arc<Vec<Outbound>>,
@@ -91,6 +94,7 @@ impl Report {
             nodes_unread: Arc::default(),
             node_rows: 0,
             usage: Arc::default(),
+            node_periods: NodePeriods::default(),
             node_stats: Arc::default(),
             inbounds: Arc::default(),
             outbounds: Arc::default(),
@@ -187,6 +191,16 @@ impl Report {
         }
     }
 
+    /// The nodes with an allowance whose present month is known, and what they have moved of it.
+    pub fn node_months(&self, now: Moment) -> impl Iterator<Item = (&Arc<str>, Allowance, &NodePeriod)> {
+        let counted = self.usage.iter().map(|usage| &usage.node).filter(|_| self.fresh(Part::Usage, now));
+        let listed = self.nodes.iter().map(|node| &node.label).filter(|_| self.fresh(Part::Nodes, now));
+        let known: HashSet<_> = listed.chain(counted).collect();
+        self.node_periods.iter().filter(move |(node, _, period)| {
+            known.contains(node) && (period.began..period.ends).contains(&now.wall)
+        })
+    }
+
     /// When [`Report::online`] becomes unknown for `user` without a new read; absent: not by the age of the user's row.
     pub fn online_until(&self, user: &User) -> Option<Timestamp> {
         let is_of_row = !self.parts.contains_key(&Part::Online) && !user.unread.has(Unread::ONLINE);
@@ -231,6 +245,7 @@ impl Report {
             Fact::NodeTraffic(usage) => {
                 self.history.usage_was(&usage, &self.nodes, now);
                 self.usage = Arc::new(usage);
+                self.read_node_periods(Part::Usage, now);
             }
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
@@ -310,6 +325,23 @@ impl Report {
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
         self.journal.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
+        self.read_node_periods(Part::Nodes, now);
+    }
+
+    /// Of a node that counts its traffic itself, the list of nodes has the counter, and of others the list of usage.
+    fn read_node_periods(&mut self, part: Part, now: Moment) {
+        let own = self.nodes.iter().filter(|node| node.uplink.is_some() || node.downlink.is_some());
+        if part == Part::Nodes {
+            for (node, bytes) in own.filter_map(|node| Some((&node.label, node.bytes()?))) {
+                self.node_periods.read(node, bytes, now);
+            }
+            return;
+        }
+        let own: HashSet<_> = own.map(|node| &node.label).collect();
+        for usage in self.usage.iter().filter(|usage| !own.contains(&usage.node)) {
+            let bytes = usage.uplink.saturating_add(usage.downlink);
+            self.node_periods.read(&usage.node, bytes, now);
+        }
     }
 
     fn merge_inbounds(&mut self, mut inbounds: Vec<Inbound>) {
@@ -344,7 +376,7 @@ const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LlmRow, System, UserFacts, WalkEnd, WholeList};
+    use crate::model::{Counts, LlmRow, NodeAllowances, NodeStatus, System, UserFacts, WalkEnd, WholeList};
 
     #[test]
     fn usage_is_that_of_the_mode_and_stays_when_it_is_not_read_any_more() {
@@ -373,6 +405,29 @@ mod tests {
             report.parts.insert(Part::Usage, state(usage));
             assert_eq!(report.usage(now).is_some(), shown, "{mode:?}");
         }
+    }
+
+    #[test]
+    fn each_node_has_one_counter_of_its_month() {
+        let allowance = Allowance { bytes: 100, reset_day: 1, counts: Counts::One };
+        let by_name = vec![("*".to_owned(), allowance)];
+        let mut report = Report::new("home");
+        report.node_periods = NodePeriods::new(NodeAllowances { by_name, ..NodeAllowances::default() });
+        for (secs, own, added_up) in [(0, 10, 1000), (60, 17, 1003)] {
+            let now = Moment {
+                wall: Timestamp::from_secs(1_795_000_000 + secs),
+                uptime: Duration::from_secs(secs.unsigned_abs()),
+            };
+            let counting =
+                Node { uplink: Some(Counter::new(own)), ..Node::named("a", NodeStatus::Connected) };
+            let silent = Node::named("b", NodeStatus::Connected);
+            report.merge(Fact::Nodes(vec![counting, silent]), now);
+            let usage = |node: &str| NodeTraffic { node: node.into(), uplink: added_up, downlink: added_up };
+            report.merge(Fact::NodeTraffic(vec![usage("a"), usage("b"), usage("master")]), now);
+        }
+        let moved: Vec<_> =
+            report.node_periods.iter().map(|(node, _, period)| (&**node, period.moved)).collect();
+        assert_eq!(moved, [("a", 7), ("b", 6), ("master", 6)]);
     }
 
     #[test]

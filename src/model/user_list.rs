@@ -304,6 +304,7 @@ fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
         limit: if lacks(Unread::LIMIT) { known.limit } else { read.limit },
         renews: if lacks(Unread::RENEWS) { known.renews } else { read.renews },
         expiry: if lacks(Unread::EXPIRY) { known.expiry } else { read.expiry },
+        last_online: if lacks(Unread::ONLINE) { known.last_online } else { read.last_online },
         traffic: match lacks(Unread::TRAFFIC) {
             true => known.traffic,
             false => known.traffic.then(read.traffic.value()),
@@ -323,7 +324,7 @@ fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Expiry, Extra, Extras, UserStatus};
+    use crate::model::{Expiry, Extra, Extras, LastOnline, UserStatus};
 
     fn sent(bytes: u64) -> Extra {
         Extras { uplink: Some(Counter::new(bytes)), ..Extras::default() }.into()
@@ -493,6 +494,7 @@ mod tests {
             limit: Some(9),
             traffic: Counter::new(20),
             expiry: Expiry::At(Timestamp::from_secs(5)),
+            last_online: LastOnline::seen(Timestamp::from_secs(4)),
             ..User::named("a")
         };
         let mut users = Users::restored([known.clone()].into_iter().collect(), None);
@@ -502,6 +504,7 @@ mod tests {
             (Unread::LIMIT, User { limit: None, ..known.clone() }),
             (Unread::TRAFFIC, User { traffic: Counter::new(0), ..known.clone() }),
             (Unread::EXPIRY, User { expiry: Expiry::Never, ..known.clone() }),
+            (Unread::ONLINE, User { last_online: LastOnline::default(), ..known.clone() }),
         ] {
             merge(&mut users, UserFacts::Page(vec![User { unread: fact, ..changed }]));
             assert_eq!(users.list().get("a"), Some(&User { unread: fact, ..known.clone() }));

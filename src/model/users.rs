@@ -75,7 +75,7 @@ pub struct User {
     pub renews: bool,
     #[serde(flatten)]
     pub extra: Extra,
-    pub last_online: Option<Timestamp>,
+    pub last_online: LastOnline,
     /// Moved traffic within two minutes before the row was read. Readers use
     /// [`Report::online`](super::Report::online).
     pub online: bool,
@@ -84,6 +84,80 @@ pub struct User {
     /// What of it the last answer did not say. There the user keeps what was known, which is not shown.
     #[serde(default)]
     pub unread: Unread,
+}
+
+/// When a user moved traffic last.
+// Packed as `Counter` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredLastOnline", into = "StoredLastOnline")]
+#[repr(Rust, packed(2))]
+pub struct LastOnline {
+    /// Of one who never did, the creation.
+    since: Option<Timestamp>,
+    never: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredLastOnline {
+    At(Timestamp),
+    Never { created: Timestamp },
+    Unknown,
+}
+
+impl LastOnline {
+    pub fn seen(at: Timestamp) -> Self {
+        LastOnline { since: Some(at), never: false }
+    }
+
+    pub fn never(created: Timestamp) -> Self {
+        LastOnline { since: Some(created), never: true }
+    }
+
+    /// What a row says that has the time of the last traffic, the time at which the user was created, and all bytes that
+    /// the user ever moved. A user who moved some was online, at a time that the system does not say.
+    pub fn of(at: Option<Timestamp>, created: Option<Timestamp>, traffic: Option<u64>) -> Self {
+        match (at, created, traffic) {
+            (Some(at), ..) => LastOnline::seen(at),
+            (None, Some(created), Some(0)) => LastOnline::never(created),
+            (None, ..) => LastOnline::default(),
+        }
+    }
+
+    /// When the user was online; absent: never, or unknown.
+    pub fn at(self) -> Option<Timestamp> {
+        self.since().filter(|_| !self.never)
+    }
+
+    /// Since when the user has not been online: since the last traffic, or since the user was created. Absent: unknown.
+    pub fn since(self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// Whether the user has never been online, and is known to exist since then.
+    pub fn is_never(self) -> bool {
+        self.never
+    }
+}
+
+impl From<StoredLastOnline> for LastOnline {
+    fn from(stored: StoredLastOnline) -> Self {
+        match stored {
+            StoredLastOnline::At(at) => LastOnline::seen(at),
+            StoredLastOnline::Never { created } => LastOnline::never(created),
+            StoredLastOnline::Unknown => LastOnline::default(),
+        }
+    }
+}
+
+impl From<LastOnline> for StoredLastOnline {
+    fn from(last: LastOnline) -> Self {
+        match (last.since, last.never) {
+            (Some(created), true) => StoredLastOnline::Never { created },
+            (Some(at), false) => StoredLastOnline::At(at),
+            (None, _) => StoredLastOnline::Unknown,
+        }
+    }
 }
 
 /// What only some systems say of their users. A user without any of it takes the room of a pointer.
@@ -193,7 +267,7 @@ impl User {
             expiry: Expiry::Never,
             renews: false,
             extra: Extra::default(),
-            last_online: None,
+            last_online: LastOnline::default(),
             online: false,
             read_at: Timestamp::default(),
             unread: Unread::default(),
@@ -240,6 +314,8 @@ pub struct Admin {
     pub sudo: Option<bool>,
     /// Bytes used by the admin's users, as the panel counts and resets them.
     pub used: Option<u64>,
+    /// The most bytes that they may use, above zero: the configuration's, or the panel's own. Absent: no limit.
+    pub limit: Option<u64>,
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::model::{Counter, Expiry, Extras, Timestamp, Unread, User, UserStatus};
+    use crate::model::{Counter, Expiry, Extras, LastOnline, Timestamp, Unread, User, UserStatus};
 
     #[test]
     fn users_come_back_as_they_were() {
@@ -62,7 +62,7 @@ mod tests {
             expiry,
             renews: true,
             extra: extras.into(),
-            last_online: Some(Timestamp::from_millis(-1)),
+            last_online: LastOnline::seen(Timestamp::from_millis(-1)),
             online: true,
             read_at: Timestamp::from_secs(1_795_000_000),
             unread: Unread::LIMIT,

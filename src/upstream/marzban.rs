@@ -10,6 +10,7 @@ pub mod users;
 mod walk;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -84,6 +85,8 @@ pub struct Marzban {
     /// Users whose traffic by node is read, and the next one to read.
     named: Vec<NamedUser>,
     next_named: usize,
+    /// See [`MarzbanConfig::admin_limits`].
+    admin_limits: BTreeMap<String, u64>,
     walk: Option<Walk>,
     page_size: usize,
 }
@@ -115,6 +118,7 @@ impl Marzban {
             node_hours: Hours::new(),
             named: config.node_traffic_of.iter().map(|name| NamedUser::new(name)).collect(),
             next_named: 0,
+            admin_limits: config.admin_limits.clone(),
             walk: None,
             page_size: walk::PAGE,
         })
@@ -324,7 +328,10 @@ impl Marzban {
         const ASKED: &str = "/api/admins";
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "admins", &self.odd);
-        let Rows { kept, omitted } = readable(ASKED, convert::admins(&list))?;
+        let Rows { mut kept, omitted } = readable(ASKED, convert::admins(&list))?;
+        for admin in &mut kept {
+            admin.limit = self.admin_limits.get(&admin.name).copied().or(admin.limit);
+        }
         Ok(Step::done(Part::Admins, vec![Fact::Admins(kept), Fact::Omitted(Part::Admins, omitted)]))
     }
 

@@ -58,6 +58,9 @@ impl Told<'_> {
             | Reading::Unreadable { .. }
             | Reading::Lasting(_)
             | Reading::Attempts { .. }
+            | Reading::Unseen { .. }
+            | Reading::Devices { .. }
+            | Reading::Moved { .. }
             | Reading::Nothing => false,
         }
     }
@@ -221,6 +224,22 @@ impl Voice {
                 set("percent", self.share(&of(*failed, *all)));
                 set("failed", words::count(*failed));
                 set("all", words::count(*all));
+            }
+            Reading::Unseen { since, never } => {
+                if *never {
+                    holds = "never";
+                }
+                set("when", self.relative(*since, told.now));
+                set("date", self.date(*since));
+            }
+            Reading::Moved { bytes: moved, limit, within } => {
+                set("used", bytes(*moved));
+                set("limit", bytes(*limit));
+                set("time", self.duration(Duration::from_secs(*within)));
+            }
+            Reading::Devices { used, limit } => {
+                set("limit", words::count(*limit));
+                args.set("count", *used);
             }
             Reading::Nothing => holds = "nothing",
         }

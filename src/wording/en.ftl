@@ -8,7 +8,8 @@
 #   over       what holds after it has ended: $why it ended, how long it $lasted, from when until when ($times)
 #   action     what to do
 # $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
-# "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, "never" where
+# there was none yet, else "known".
 # $period is "day" or "month".
 #
 # Each variant of a choice is a whole sentence, because Fluent isolates what is filled in where texts run from right to left.
@@ -217,6 +218,64 @@ ProxymeterUserStatus = User is not allowed to connect.
     .over = User { $name } can connect again, after { $lasted } ({ $times }).
     .action = No action is needed if this is intended. Otherwise renew the plan, raise the limit, or switch the user on in the panel.
 
+ProxymeterUserInactive = User has not been online for a long time.
+    .head = { $count ->
+        [one] user { $names } has not been online for { $step }
+       *[other] { $count } users have not been online for { $step } ({ $names })
+    }
+    .firing = { $holds ->
+        [never] User { $name } was created { $when }, on { $date }, and was never online.
+       *[known] User { $name } was last online { $when }, on { $date }.
+    }
+    .over = { $holds ->
+        [nothing] User { $name } is not an active user any more.
+       *[known] User { $name } was online again { $when }, on { $date }.
+    }
+    .action = Ask whether the account is still needed. If not, disable or delete it in the panel.
+
+ProxymeterUserDevices = User uses more addresses at a time than allowed.
+    .head = { $count ->
+        [one] user { $names } uses more addresses than allowed
+       *[other] { $count } users use more addresses than allowed ({ $names })
+    }
+    .firing = User { $name } uses { $count } addresses at a time; { $limit } allowed.
+    .over = { $holds ->
+        [nothing] User { $name } is not an active user any more, or may use any number of addresses.
+       *[known] { $count ->
+            [one] User { $name } uses 1 address; { $limit } allowed.
+           *[other] User { $name } uses { $count } addresses; { $limit } allowed.
+        }
+    }
+    .action = Ask whether the account is shared. If more devices are meant to use it, raise the limit in the panel.
+
+ProxymeterUserTraffic = User has moved much traffic in a short time.
+    .head = { $count ->
+        [one] user { $names } moves much traffic
+       *[other] { $count } users move much traffic ({ $names })
+    }
+    .firing = User { $name } has moved { $used } within { $time }; the limit is { $limit }.
+    .over = User { $name } moves less traffic again; it was too much for { $lasted } ({ $times }).
+    .action = Ask whether the account is shared or a device is infected. Limit or disable the user in the panel if needed.
+
+## Admins
+
+ProxymeterAdminQuota = Admin has used up most or all of the data limit.
+    .head = { $count ->
+        [one] admin { $names } has used { $step } of the data limit
+       *[other] { $count } admins have used { $step } of their data limit ({ $names })
+    }
+    .head-last = { $count ->
+        [one] admin { $names } has used up the data limit
+       *[other] { $count } admins have used up their data limit ({ $names })
+    }
+    .firing = Users of admin { $name } have used { $percent } of the admin's data limit ({ $used } of { $limit }).
+    .last = Users of admin { $name } have used up the admin's data limit of { $limit }.
+    .over = { $holds ->
+        [nothing] Admin { $name } no longer has a data limit ({ $why }).
+       *[known] Users of admin { $name } have used { $percent } of the admin's data limit ({ $used } of { $limit }; { $why }).
+    }
+    .action = Raise the limit, or reset the admin's usage in the panel once the next period is paid.
+
 ## Inbounds and outbounds
 
 ProxymeterInboundExpiry = Inbound expires soon or has expired.
@@ -396,6 +455,23 @@ ProxymeterNodeMemory = Memory of a node is nearly full.
     .firing = The memory of node { $name } is { $percent } full.
     .over = The memory of node { $name } is { $percent } full; it was above its limit for { $lasted }.
     .action = Run free and ps on the node to find the largest process. Restart it, or give the node more memory.
+
+ProxymeterNodeTraffic = Node has used up most or all of its monthly traffic.
+    .head = { $count ->
+        [one] node { $names } has used { $step } of its monthly traffic
+       *[other] { $count } nodes have used { $step } of their monthly traffic ({ $names })
+    }
+    .head-last = { $count ->
+        [one] node { $names } has used up its monthly traffic
+       *[other] { $count } nodes have used up their monthly traffic ({ $names })
+    }
+    .firing = Node { $name } has used { $percent } of its monthly traffic ({ $used } of { $limit }); the next month begins on { $day }.
+    .last = Node { $name } has used up its monthly traffic of { $limit }; the next month begins on { $day }.
+    .over = { $holds ->
+        [nothing] Node { $name } no longer has an allowance ({ $why }).
+       *[known] Node { $name } has used { $percent } of its monthly traffic ({ $used } of { $limit }; { $why }).
+    }
+    .action = Move users to other nodes, or buy more traffic, before the hoster throttles the server or sends a bill.
 
 ProxymeterCoreDown = Proxy core is down or keeps dying.
     .head = { $count ->

@@ -113,9 +113,12 @@ fn every_text_can_be_written_with_any_number() {
                 name => message.get_attribute(name).unwrap().value(),
             };
             for count in [0, 1, 2, 5, 11, 21, 22, 25, 100] {
-                for (holds, kind, period) in
-                    [("known", "node", "day"), ("nothing", "target", "month"), ("resets", "user", "day")]
-                {
+                for (holds, kind, period) in [
+                    ("known", "node", "day"),
+                    ("nothing", "target", "month"),
+                    ("resets", "user", "day"),
+                    ("never", "user", "day"),
+                ] {
                     let mut errors = Vec::new();
                     let args = filled(count, holds, kind, period, "ann");
                     let text = bundle.format_pattern(pattern, Some(&args), &mut errors);

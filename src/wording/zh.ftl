@@ -187,6 +187,61 @@ ProxymeterUserStatus = 用户无法连接。
     .over = 用户 { $name } 可以重新连接，此前 { $lasted }无法连接（{ $times }）。
     .action = 如果是有意为之，则无需处理。否则请在面板中续期、提高限额或启用该用户。
 
+ProxymeterUserInactive = 用户长时间未在线。
+    .head = { $count ->
+        [1] 用户 { $names } 已有 { $step }未在线
+       *[other] { $count } 名用户已有 { $step }未在线（{ $names }）
+    }
+    .firing = { $holds ->
+        [never] 用户 { $name } 于 { $when }创建（{ $date }），从未在线。
+       *[known] 用户 { $name } 最后一次在线是在 { $when }（{ $date }）。
+    }
+    .over = { $holds ->
+        [nothing] 用户 { $name } 已不是活跃用户。
+       *[known] 用户 { $name } 于 { $when }再次在线（{ $date }）。
+    }
+    .action = 询问是否仍需要该账户。如不需要，请在面板中禁用或删除。
+
+ProxymeterUserDevices = 用户同时使用的地址超过允许的数量。
+    .head = { $count ->
+        [1] 用户 { $names } 使用的地址超过允许的数量
+       *[other] { $count } 名用户使用的地址超过允许的数量（{ $names }）
+    }
+    .firing = 用户 { $name } 同时使用 { $count } 个地址，允许 { $limit } 个。
+    .over = { $holds ->
+        [nothing] 用户 { $name } 已不是活跃用户，或不再限制地址数量。
+       *[known] 用户 { $name } 使用 { $count } 个地址，允许 { $limit } 个。
+    }
+    .action = 询问该账户是否被共用。如果确实需要更多设备，请在面板中提高限制。
+
+ProxymeterUserTraffic = 用户在短时间内使用了大量流量。
+    .head = { $count ->
+        [1] 用户 { $names } 流量过大
+       *[other] { $count } 名用户流量过大（{ $names }）
+    }
+    .firing = 用户 { $name } 在 { $time }内使用了 { $used } 流量，上限为 { $limit }。
+    .over = 用户 { $name } 的流量已回落，此前 { $lasted }过大（{ $times }）。
+    .action = 询问该账户是否被共用，或设备是否被感染。必要时在面板中限制或禁用该用户。
+
+## Admins
+
+ProxymeterAdminQuota = 管理员的流量限额即将用完或已用完。
+    .head = { $count ->
+        [1] 管理员 { $names } 已用 { $step } 的流量限额
+       *[other] { $count } 名管理员已用 { $step } 的流量限额（{ $names }）
+    }
+    .head-last = { $count ->
+        [1] 管理员 { $names } 已用完流量限额
+       *[other] { $count } 名管理员已用完流量限额（{ $names }）
+    }
+    .firing = 管理员 { $name } 的用户已用 { $percent } 的流量限额（{ $used } / { $limit }）。
+    .last = 管理员 { $name } 的用户已用完 { $limit } 的流量限额。
+    .over = { $holds ->
+        [nothing] 管理员 { $name } 不再有流量限额（{ $why }）。
+       *[known] 管理员 { $name } 的用户已用 { $percent } 的流量限额（{ $used } / { $limit }；{ $why }）。
+    }
+    .action = 提高限额，或在下一周期付款后在面板中重置该管理员的用量。
+
 ## Inbounds and outbounds
 
 ProxymeterInboundExpiry = 入站即将到期或已到期。
@@ -366,6 +421,23 @@ ProxymeterNodeMemory = 节点的内存即将用满。
     .firing = 节点 { $name } 的内存使用率为 { $percent }。
     .over = 节点 { $name } 的内存使用率为 { $percent }，此前 { $lasted }过高。
     .action = 用 free 和 ps 查看占用内存的进程，重启它，或给该节点增加内存。
+
+ProxymeterNodeTraffic = 节点的每月流量即将用完或已用完。
+    .head = { $count ->
+        [1] 节点 { $names } 已用 { $step } 的每月流量
+       *[other] { $count } 个节点已用 { $step } 的每月流量（{ $names }）
+    }
+    .head-last = { $count ->
+        [1] 节点 { $names } 已用完每月流量
+       *[other] { $count } 个节点已用完每月流量（{ $names }）
+    }
+    .firing = 节点 { $name } 已用 { $percent } 的每月流量（{ $used } / { $limit }），{ $day }重新开始计算。
+    .last = 节点 { $name } 已用完 { $limit } 的每月流量，{ $day }重新开始计算。
+    .over = { $holds ->
+        [nothing] 节点 { $name } 不再有流量额度（{ $why }）。
+       *[known] 节点 { $name } 已用 { $percent } 的每月流量（{ $used } / { $limit }；{ $why }）。
+    }
+    .action = 在主机商限速或收费之前，把用户移到其他节点，或购买更多流量。
 
 ProxymeterCoreDown = 代理核心停止或反复崩溃。
     .head = { $count ->

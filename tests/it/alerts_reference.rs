@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 
 use proxymeter::{
     alert::{
-        config::{AlertingConfig, RuleConfig},
+        config::{AlertingConfig, RuleConfig, Within},
         promql::DIFFERENCES,
         rule::{KINDS, Question, Rule, Rules},
     },
@@ -21,11 +21,13 @@ const CHINESE: &str = "docs/zh-CN/alerts.md";
 /// The rules as they are by default, and those that are off.
 fn rules() -> Rules {
     let off = KINDS.iter().filter(|kind| !kind.enabled).map(|kind| {
-        let budget = kind.name.ends_with("_budget");
+        let (budget, traffic) = (kind.name.ends_with("_budget"), kind.name == "user_traffic");
         let rule = RuleConfig {
             enabled: Some(true),
             budget: budget.then_some(1),
             period: budget.then_some(BudgetPeriod::Day),
+            limit: traffic.then_some(1),
+            within: traffic.then_some(Within::Hour),
             ..RuleConfig::default()
         };
         (kind.name.to_owned(), rule)
@@ -74,6 +76,7 @@ fn says(rule: &Rule, voice: &Voice, runbook: &str) -> String {
     let subject = match kind.kind {
         "target" => "",
         "user" | "api_key" => "ann",
+        "admin" => "reza",
         "node" => "DE-1",
         "inbound" => "in-443",
         "outbound" => "warp",
@@ -104,8 +107,19 @@ fn example(question: Question, now: Timestamp) -> Reading {
         Q::UserExpiry | Q::InboundExpiry | Q::CertificateExpiry | Q::CredentialPlanExpiry => {
             Reading::Ends(now.saturating_add(Duration::from_secs(47 * 3600)))
         }
-        Q::UserQuota | Q::InboundQuota => Reading::Used { used: 97 << 30, limit: 100 << 30, resets: None },
+        Q::UserQuota | Q::InboundQuota | Q::AdminQuota => {
+            Reading::Used { used: 97 << 30, limit: 100 << 30, resets: None }
+        }
         Q::UserStatus => Reading::Word("limited".into()),
+        Q::UserInactive => {
+            Reading::Unseen { since: now.saturating_sub(Duration::from_secs(36 * 86_400)), never: false }
+        }
+        Q::UserTraffic => Reading::Moved { bytes: 23 << 30, limit: 20 << 30, within: 3600 },
+        Q::NodeTraffic => {
+            let resets = Some(now.saturating_add(Duration::from_secs(4 * 86_400)));
+            Reading::Used { used: 16 << 40, limit: 20 << 40, resets }
+        }
+        Q::UserDevices => Reading::Devices { used: 5, limit: 2 },
         Q::TargetDown => down("connect", Some("connection refused")),
         Q::LoginRefused => Reading::Word("auth".into()),
         Q::PartStale | Q::AccountingStalled => Reading::Lasting(25 * 60),

@@ -23,13 +23,13 @@ pub(crate) mod simulated;
 pub(crate) mod smtp;
 pub(crate) mod xui;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proxymeter::{
     board::Board,
     clock::Clock,
     http::options::PanelUrl,
-    model::{Moment, Outcome, Part, Report, Timestamp},
+    model::{Moment, NodeAllowances, Outcome, Part, Report, Timestamp},
     poll::{Poller, config::PollConfig},
     telemetry::Telemetry,
     upstream::{
@@ -52,7 +52,13 @@ pub(crate) fn password(username: &str, password: &str) -> Login {
 }
 
 pub(crate) fn config(url: &str, login: Login) -> MarzbanConfig {
-    MarzbanConfig { endpoint: PanelUrl::parse(url).unwrap().into(), login, node_traffic_of: Vec::new() }
+    MarzbanConfig {
+        endpoint: PanelUrl::parse(url).unwrap().into(),
+        login,
+        node_traffic_of: Vec::new(),
+        admin_limits: BTreeMap::new(),
+        allowances: NodeAllowances::default(),
+    }
 }
 
 pub(crate) fn upstream(config: &MarzbanConfig, timeouts: Timeouts) -> Upstream {

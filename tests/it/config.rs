@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test it config::` rewrites the expected messages beside the bad files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use proxymeter::config::{
     TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
-use proxymeter::model::{BudgetPeriod, Severity};
+use proxymeter::model::{Allowance, BudgetPeriod, Counts, NodeAllowances, Severity};
 use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
 use proxymeter::notify::chat::config::{ChatConfig, Dialect};
 use proxymeter::notify::email::config::{
@@ -214,6 +214,14 @@ fn every_value_arrives() {
     assert_eq!(zulu.endpoint.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
     assert_eq!(zulu.login, password("exporter", "hunter2"));
     assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
+    let limits = BTreeMap::from([("reza".to_owned(), 500 << 30), ("sara two".to_owned(), 2_000_000_000_000)]);
+    assert_eq!(zulu.admin_limits, limits);
+    let allowance = |bytes, reset_day, counts| Allowance { bytes, reset_day, counts };
+    let by_name = vec![
+        ("DE-1".to_owned(), allowance(20_000_000_000_000, 31, Counts::Both)),
+        ("*".to_owned(), allowance(3 << 39, 1, Counts::One)),
+    ];
+    assert_eq!(zulu.allowances, NodeAllowances { zone: config.alerting.zone.clone(), by_name });
     let pin = std::array::from_fn(|index| u8::try_from(index).unwrap());
     assert_eq!(zulu.endpoint.tls.pin_sha256, [pin, [0xab; 32]]);
     assert_eq!(zulu.endpoint.tls.server_name, Some(ServerName::try_from("panel.example.org").unwrap()));
@@ -546,7 +554,7 @@ fn every_value_of_alerting_arrives() {
             targets: vec!["alpha".to_owned(), "z*".to_owned()],
             subjects: vec!["vip-?".to_owned()],
             exclude: vec!["test-*".to_owned()],
-            steps: Some([7 * DAY, 3 * DAY, Duration::ZERO].map(StepConfig::Remaining).to_vec()),
+            steps: Some([7 * DAY, 3 * DAY, Duration::ZERO].map(StepConfig::Time).to_vec()),
             for_: Some(Duration::from_secs(60)),
             severity: Some(Severity::Critical),
             repeat_interval: Some(DAY),
@@ -555,6 +563,8 @@ fn every_value_of_alerting_arrives() {
             renewing: true,
             budget: None,
             period: None,
+            limit: None,
+            within: None,
         }
     );
     assert_eq!(
@@ -1229,6 +1239,7 @@ fn the_example_has_every_key() {
             setting.starts_with(&format!("{key} = "))
                 || line.contains(&format!(": {key} = "))
                 || setting.starts_with(&format!("[marzban.pasarguard.{key}]"))
+                || setting.starts_with(&format!("[marzban.home.{key}."))
                 || setting.starts_with(&format!("[web.{key}]"))
                 || setting.starts_with(&format!("[cost.{key}."))
         });
@@ -1272,6 +1283,11 @@ fn the_example_tells_the_defaults() {
     assert!(matches!(xui_login(&office), xui::Login::Token(_)));
     let attic = whole.targets.remove(0);
     assert!(matches!(xui_login(&attic), xui::Login::Password(login) if login.totp.is_some()));
+    let TargetKind::Marzban(home) = &mut whole.targets[0].kind else { panic!("{whole:?}") };
+    assert_eq!(std::mem::take(&mut home.admin_limits).len(), 2);
+    let allowance = Allowance { bytes: 20_000_000_000_000, reset_day: 1, counts: Counts::One };
+    let allowances = std::mem::take(&mut home.allowances);
+    assert_eq!(allowances.by_name, [("DE-1".to_owned(), allowance)]);
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
     assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.len() == 1);
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
@@ -1309,7 +1325,8 @@ fn the_example_tells_the_defaults() {
     assert_eq!((access.users.len(), access.open_health), (1, false));
     assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
     let rules: Vec<_> = whole.alerting.rules.keys().collect();
-    assert_eq!(rules, ["spending", "target_down", "user_expiry", "vip-expiry"]);
+    let expected = ["spending", "target_down", "user_expiry", "user_inactive", "user_traffic", "vip-expiry"];
+    assert_eq!(rules, expected);
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
     whole.alerting.mutes.clear();

@@ -7,10 +7,11 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use proxymeter::{
     exposition::{self, Family, Format, Kind, Options, UserLabels},
     model::{
-        ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Extras, Fact, Host,
-        Identity, Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome,
-        Part, PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds,
-        Timestamp, Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Allowance, Core, Counter, Counts, Expiry,
+        Extras, Fact, Host, Identity, Inbound, KIND_USER, LastOnline, Moment, Node, NodeAllowances,
+        NodePeriods, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
+        Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp, Unread, User,
+        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
 };
@@ -101,6 +102,9 @@ fn days(days: i64) -> Expiry {
 /// A Marzban with everything an account may read.
 fn rich() -> Report {
     let mut report = Report::new("home");
+    let allowance = Allowance { bytes: 20_000_000_000_000, reset_day: 15, counts: Counts::Both };
+    let by_name = vec![("*".to_owned(), allowance)];
+    report.node_periods = NodePeriods::new(NodeAllowances { by_name, ..NodeAllowances::default() });
     report.up = Some(true);
     report.history.up_was(true, ago(3000));
     report.certificate_expiry = Some(Timestamp::from_secs(1_800_000_000));
@@ -147,13 +151,13 @@ fn rich() -> Report {
     }
     report.merge(
         Fact::Admins(vec![
-            Admin { name: "root".into(), sudo: Some(true), used: None },
-            Admin { name: "resell\"er".into(), sudo: Some(false), used: Some(77) },
-            Admin { name: "shy".into(), sudo: None, used: Some(0) },
+            Admin { name: "root".into(), sudo: Some(true), used: None, limit: None },
+            Admin { name: "resell\"er".into(), sudo: Some(false), used: Some(77), limit: Some(100) },
+            Admin { name: "shy".into(), sudo: None, used: Some(0), limit: None },
         ]),
         now(),
     );
-    let online = Some(Timestamp::from_millis(now().wall.as_millis() - 60_100));
+    let online = LastOnline::seen(Timestamp::from_millis(now().wall.as_millis() - 60_100));
     walk(
         &mut report,
         vec![
@@ -1011,7 +1015,11 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
                 1 => Expiry::OnFirstUse(Duration::from_secs(random.u64(..))),
                 _ => Expiry::At(Timestamp::from_millis(random.i64(..))),
             },
-            last_online: maybe(random, |random| Timestamp::from_millis(random.i64(..))),
+            last_online: match random.u8(..3) {
+                0 => LastOnline::default(),
+                1 => LastOnline::never(Timestamp::from_millis(random.i64(..))),
+                _ => LastOnline::seen(Timestamp::from_millis(random.i64(..))),
+            },
             online: random.bool(),
             read_at: Timestamp::from_millis(random.i64(..)),
             ..user(&word(random))

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use proxymeter::{
     clock::Clock,
     model::{
-        Counter, Expiry, Fact, Outcome, Part, PartState, Report, Timestamp, User, UserFacts, UserNames,
-        WalkEnd,
+        Counter, Expiry, Fact, LastOnline, Outcome, Part, PartState, Report, Timestamp, User, UserFacts,
+        UserNames, WalkEnd,
     },
     server::config::AccessConfig,
 };
@@ -37,7 +37,7 @@ fn report(users: usize) -> Report {
             limit: Some(98_765_432_109),
             traffic: Counter::new(123_456_789_012),
             expiry: Expiry::At(now.wall.saturating_add(Duration::from_secs(86_400))),
-            last_online: Some(now.wall),
+            last_online: LastOnline::seen(now.wall),
             online: true,
             read_at: now.wall,
             ..User::named(&format!("a-user-with-a-name-of-usual-length-{number:05}"))

@@ -33,6 +33,7 @@ const LATER: Timestamp = Timestamp::from_secs(1_795_720_922 + 2 * DAY as i64 - 3
 /// Within a window of five hours.
 const SOON: Timestamp = Timestamp::from_secs(1_795_720_922 + 2 * HOUR as i64);
 const EARLIER: Timestamp = Timestamp::from_secs(1_795_720_922 - 3 * DAY as i64);
+const LONG_AGO: Timestamp = Timestamp::from_secs(1_795_720_922 - 36 * DAY as i64);
 const ENDS: [End; 9] = [
     End::Renewed,
     End::ToppedUp,
@@ -186,6 +187,7 @@ fn rule(text: &mut String, voice: &Voice, kind: &Kind) {
             };
             steps.iter().map(|(secs, _)| label(*secs)).collect()
         }
+        Steps::Passed(steps) => steps.iter().map(|(secs, _)| format!("{}d", secs / DAY)).collect(),
         Steps::Ratio(steps) => steps.iter().map(|(share, _)| format!("{share}%")).collect(),
     };
     let said = |step, kind_of| About { alertname: kind.alertname, kind: kind_of, subject, target, step };
@@ -238,7 +240,13 @@ fn rule(text: &mut String, voice: &Voice, kind: &Kind) {
 /// A subject of this kind, and its target.
 fn about(kind: &Kind) -> (&'static str, &'static str) {
     let subject = match kind.question {
-        Question::UserExpiry | Question::UserQuota | Question::UserStatus => "bob",
+        Question::UserExpiry
+        | Question::UserQuota
+        | Question::UserStatus
+        | Question::UserInactive
+        | Question::UserDevices
+        | Question::UserTraffic => "bob",
+        Question::AdminQuota => "reza",
         Question::InboundExpiry | Question::InboundQuota => "vless-443",
         Question::TargetDown
         | Question::LoginRefused
@@ -253,6 +261,7 @@ fn about(kind: &Kind) -> (&'static str, &'static str) {
         | Question::NodeDown
         | Question::NodeCpu
         | Question::NodeMemory
+        | Question::NodeTraffic
         | Question::CoreDown => "DE-1",
         Question::OutboundDown => "warp",
         Question::CredentialUnavailable | Question::CredentialPlanExpiry => "work",
@@ -282,13 +291,21 @@ fn firing(kind: &Kind) -> Vec<Reading> {
         | Question::InboundExpiry
         | Question::CertificateExpiry
         | Question::CredentialPlanExpiry => vec![Reading::Ends(LATER), Reading::Ends(EARLIER)],
-        Question::UserQuota | Question::InboundQuota => vec![
+        Question::UserQuota | Question::InboundQuota | Question::AdminQuota => vec![
             used(97, 100, Some(LATER)),
             used(970, 1200, None),
             used(100, 100, Some(LATER)),
             used(101, 100, None),
         ],
         Question::UserStatus => ["disabled", "expired", "limited"].map(word).into(),
+        Question::UserInactive => {
+            [false, true].map(|never| Reading::Unseen { since: LONG_AGO, never }).into()
+        }
+        Question::UserTraffic => [(21, 20, HOUR), (1200, 1024, DAY)]
+            .map(|(moved, limit, within)| Reading::Moved { bytes: moved * GIB, limit: limit * GIB, within })
+            .into(),
+        Question::NodeTraffic => vec![used(810, 1000, Some(LATER)), used(1000, 1000, Some(LATER))],
+        Question::UserDevices => [2, 5, 21].map(|used| Reading::Devices { used, limit: 1 }).into(),
         Question::TargetDown => vec![
             down("auth", None, None),
             down("banned", None, None),
@@ -397,12 +414,16 @@ fn firing(kind: &Kind) -> Vec<Reading> {
 fn over(kind: &Kind) -> Vec<Reading> {
     let after = |reading| vec![reading, Reading::Nothing];
     let spent = |spent, limit, unit, period| Reading::Spent { spent, limit, unit, period, since: NOW };
+    let used = |used, limit, resets| Reading::Used { used: used * GIB, limit: limit * GIB, resets };
     match kind.question {
         Question::UserExpiry | Question::InboundExpiry | Question::CredentialPlanExpiry => {
             after(Reading::Ends(Timestamp::from_secs(1_800_709_500)))
         }
         Question::CertificateExpiry => vec![Reading::Ends(Timestamp::from_secs(1_800_709_500))],
-        Question::UserQuota | Question::InboundQuota => {
+        Question::UserInactive => after(Reading::Unseen { since: BEGAN, never: false }),
+        Question::UserDevices => after(Reading::Devices { used: 1, limit: 2 }),
+        Question::NodeTraffic => after(used(3, 1000, Some(LATER))),
+        Question::UserQuota | Question::InboundQuota | Question::AdminQuota => {
             after(Reading::Used { used: 97 * GIB, limit: 200 * GIB, resets: Some(LATER) })
         }
         Question::NodeCpu
@@ -415,6 +436,7 @@ fn over(kind: &Kind) -> Vec<Reading> {
         Question::LlmTokenBudget => after(spent(1_000, 5_000_000, BudgetUnit::Tokens, BudgetPeriod::Day)),
         Question::LlmCostBudget => after(spent(USD, 50 * USD, BudgetUnit::UsdNanos, BudgetPeriod::Day)),
         Question::UserStatus
+        | Question::UserTraffic
         | Question::OutboundDown
         | Question::TargetDown
         | Question::LoginRefused

@@ -71,7 +71,7 @@ fn users_are_listed_who_expire_within_a_week() {
         (RuleConfig { renewing: true, ..none() }, "soon day renews week"),
         // The widest step waits for the digest, too.
         (
-            RuleConfig { steps: Some(vec![StepConfig::Remaining(Duration::from_secs(10 * DAY))]), ..none() },
+            RuleConfig { steps: Some(vec![StepConfig::Time(Duration::from_secs(10 * DAY))]), ..none() },
             "soon day week later",
         ),
     ] {

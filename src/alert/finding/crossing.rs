@@ -10,6 +10,11 @@ pub enum Judged {
     /// These, and of others nothing is known. The empty name is the target itself.
     Those(Vec<Arc<str>>),
     Users(Arc<Users>),
+    /// The traffic of these within a time. If it was not watched for the whole of that time, users may have moved more.
+    Traffic {
+        users: Arc<Users>,
+        is_whole: bool,
+    },
     /// All inbounds there are; if they are not `whole`, some may be missing.
     Inbounds {
         list: Arc<Vec<Inbound>>,

@@ -1,6 +1,10 @@
 //! Questions about nodes, some of them also about the target itself.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::crossing::{Crossing, Judged, Switch};
 use crate::{
@@ -135,6 +139,26 @@ fn target_and_nodes(
         (Arc::clone(&node.label), switch)
     });
     Judged::Named([(target, of_target)].into_iter().chain(of_nodes).chain(unread_nodes(report)).collect())
+}
+
+/// What the servers of nodes have moved of what they may move in a month. Of one whose month is over, nothing is known.
+pub(super) fn node_traffic(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let months = report.node_months(now).map(|(node, allowance, month)| {
+        let (used, limit) = (allowance.used(month.moved), allowance.bytes);
+        let (crossed, held) = rule.crossed_by_use(used, limit);
+        let reading = Reading::Used { used, limit, resets: Some(month.ends) };
+        Crossing { held, ..Crossing::simple(Arc::clone(node), crossed, reading) }
+    });
+    let crossings: Vec<_> = months.collect();
+    let is_known = |node: &Arc<str>| crossings.iter().any(|crossing| crossing.subject == *node);
+    let nodes = report.nodes.iter().map(|node| &node.label);
+    let counted = report.usage.iter().map(|usage| &usage.node);
+    let names: BTreeSet<_> = nodes.chain(counted).collect();
+    let judged = names.into_iter().map(|node| {
+        let is_silent = report.node_periods.of(node).is_some() && !is_known(node);
+        (Arc::clone(node), if is_silent { Switch::Unknown } else { Switch::On })
+    });
+    (Judged::Named(judged.chain(unread_nodes(report)).collect()), crossings)
 }
 
 /// A share that the machines of nodes report. `nodes` are all there are, if these may be judged by.

@@ -1,3 +1,4 @@
+mod admins;
 mod inbounds;
 mod llm;
 mod nodes;
@@ -8,16 +9,23 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     alert::{
-        config::{AlertingConfig, RuleConfig},
+        config::{AlertingConfig, RuleConfig, StepConfig, Within},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{self, Core, Expiry, Reason, User, UserStatus},
+    model::{self, Core, Counter, Expiry, Extras, LastOnline, Reason, User, UserStatus, Users},
 };
 
 /// Every kind, those that are off by default included.
 fn rules() -> Rules {
-    let rule = RuleConfig { enabled: Some(true), ..RuleConfig::default() };
-    let rules = BTreeMap::from([("user_status".to_owned(), rule)]);
+    let rule = || RuleConfig { enabled: Some(true), ..RuleConfig::default() };
+    let mut rules = BTreeMap::from(
+        ["user_status", "user_inactive", "user_devices"].map(|name| (name.to_owned(), rule())),
+    );
+    let days = |days| StepConfig::Time(Duration::from_secs(days * DAY));
+    let steps = Some(vec![days(30), days(90)]);
+    rules.insert("user_inactive".to_owned(), RuleConfig { steps, ..rule() });
+    let (limit, within) = (Some(1000), Some(Within::Hour));
+    rules.insert("user_traffic".to_owned(), RuleConfig { limit, within, ..rule() });
     Rules::new(&AlertingConfig { rules, ..config() }).unwrap()
 }
 
@@ -108,6 +116,121 @@ fn an_expiry_is_over_when_its_rule_says() {
         let rules = Rules::new(&AlertingConfig { rules, ..config() }).unwrap();
         let found = findings(&rules, &panel.poll(at(secs)), at(secs));
         assert_eq!(found.scopes[0].crossings().next().unwrap().over, over, "{expired_for:?} {secs}");
+    }
+}
+
+#[test]
+fn users_who_were_not_online_for_long() {
+    use UserStatus::{Active, Disabled, Expired, OnHold};
+
+    let ago = |days: u64| BEGIN.saturating_sub(Duration::from_secs(days * DAY));
+    let at = |days| LastOnline::seen(ago(days));
+    for (status, last_online, expected) in [
+        (Active, at(29), ""),
+        (Active, at(30), "u 30d"),
+        (Active, at(90), "u 30d 90d"),
+        (Active, LastOnline::never(ago(31)), "u 30d"),
+        (Active, LastOnline::never(ago(1)), ""),
+        (Active, LastOnline::default(), ""),
+        (OnHold, at(90), ""),
+        (Expired, at(90), ""),
+        (Disabled, at(90), ""),
+    ] {
+        let told = of_user("user_inactive", |user| (user.status, user.last_online) = (status, last_online));
+        assert_eq!(told, expected, "{status:?} {last_online:?}");
+    }
+}
+
+#[test]
+fn what_crosses_by_time_alone_and_what_holds_after_the_end() {
+    let ago = |days: u64| BEGIN.saturating_sub(Duration::from_secs(days * DAY));
+    let mut panel = Panel::new("home");
+    panel.set("u", |user| user.last_online = LastOnline::seen(ago(30)));
+    let scope_of = |report: &Report, secs| {
+        let scopes = findings(&rules(), report, at(secs)).scopes;
+        scopes.into_iter().find(|scope| &*scope.rule.name == "user_inactive").unwrap()
+    };
+    // By the time that has passed since the user was read, no step was crossed then.
+    let mut report = (*panel.poll(at(0))).clone();
+    let read_before = |user: &User| User { read_at: ago(1), ..user.clone() };
+    report.users = Users::restored(report.users.list().iter().map(read_before).collect(), Some(at(0))).into();
+    let crossing = scope_of(&report, 0).crossings().next().unwrap().into_owned();
+    assert_eq!((crossing.crossed, crossing.read.unwrap().crossed_then), (0..1, 0));
+
+    let then = Reading::Unseen { since: ago(30), never: false };
+    for (status, last_online, expected) in [
+        (UserStatus::Active, LastOnline::seen(BEGIN), Reading::Unseen { since: BEGIN, never: false }),
+        (UserStatus::Limited, LastOnline::seen(ago(30)), Reading::Nothing),
+    ] {
+        panel.set("u", |user| (user.status, user.last_online) = (status, last_online));
+        let ended = scope_of(&panel.poll(at(60)), 60).end("u", "home", &then, BEGIN).unwrap();
+        assert_eq!((ended.end, ended.reading), (End::Recovered, Some(expected)), "{status:?}");
+    }
+}
+
+#[test]
+fn users_who_move_much_in_an_hour() {
+    let then = Reading::Moved { bytes: 1100, limit: 1000, within: 3600 };
+    let (mut traffic, mut panel) = (Traffic::default(), Panel::new("home"));
+    let mut look = |secs: u64, bytes: Option<u64>| {
+        panel.users.clear();
+        if let Some(bytes) = bytes {
+            panel.set("u", |user| user.traffic = Counter::new(bytes));
+        }
+        let report = panel.poll(at(secs));
+        traffic.observe(&rules(), &report, at(secs));
+        let scopes = findings_with(&rules(), &report, &traffic, at(secs)).scopes;
+        let scope = scopes.into_iter().find(|scope| &*scope.rule.name == "user_traffic").unwrap();
+        let found: Vec<_> = scope.crossings().map(|found| (found.crossed.len(), found.held)).collect();
+        (found, scope.end("u", "home", &then, BEGIN).map(|ended| ended.end))
+    };
+    assert_eq!(look(0, Some(5000)).0, []);
+    assert_eq!(look(60, Some(5900)).0, []);
+    assert_eq!(look(90, Some(5901)).0, [(0, 1)], "an alert that fires goes on");
+    assert_eq!(look(120, Some(6001)).0, [(1, 1)]);
+    // Before an hour was watched, less proves nothing.
+    let mut last = look(150, Some(6001));
+    for step in 1..14 {
+        let (_, end) = look(step * 300, Some(6001));
+        assert_eq!(end, (step >= 12).then_some(End::Recovered), "{step}");
+        last = look(step * 300 + 30, Some(6001));
+    }
+    assert_eq!(last.0, []);
+}
+
+#[test]
+fn users_with_more_addresses_than_allowed() {
+    let extras = |devices, devices_limit| Extras { devices, devices_limit, ..Extras::default() };
+    for (status, extras, expected) in [
+        (UserStatus::Active, extras(Some(3), Some(2)), "u"),
+        (UserStatus::Active, extras(Some(2), Some(2)), ""),
+        (UserStatus::Active, extras(Some(9), None), ""),
+        (UserStatus::Active, extras(None, Some(2)), ""),
+        (UserStatus::Disabled, extras(Some(3), Some(2)), ""),
+    ] {
+        let told = of_user("user_devices", |user| {
+            (user.status, user.extra) = (status, extras.clone().into());
+        });
+        assert_eq!(told, expected, "{status:?} {extras:?}");
+    }
+}
+
+#[test]
+fn addresses_that_the_panel_no_longer_names_end_no_alert() {
+    let then = Reading::Devices { used: 3, limit: 2 };
+    for (devices, limit, expected) in [
+        (None, Some(2), None),
+        (Some(1), Some(2), Some(Reading::Devices { used: 1, limit: 2 })),
+        (Some(3), None, Some(Reading::Nothing)),
+    ] {
+        let mut panel = Panel::new("home");
+        panel.set("u", |user| {
+            user.extra = Extras { devices, devices_limit: limit, ..Extras::default() }.into();
+        });
+        let findings = findings(&rules(), &panel.poll(at(0)), at(0));
+        let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == "user_devices").unwrap();
+        let ended = scope.end("u", "home", &then, BEGIN).map(|ended| ended.reading.unwrap());
+        assert_eq!(ended, expected, "{devices:?} {limit:?}");
     }
 }
 

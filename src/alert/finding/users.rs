@@ -7,7 +7,10 @@ use super::{
     period,
 };
 use crate::{
-    alert::rule::Rule,
+    alert::{
+        rule::{Rule, TrafficLimit},
+        traffic::Traffic,
+    },
     model::{End, Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
 };
 
@@ -90,6 +93,65 @@ pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     })
 }
 
+/// An active user who has not been online for long. One of whom the panel does not say is left out.
+pub(super) fn inactive(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> {
+    let (reading, since) = unseen(user)?;
+    let crossed = rule.crossed_by_age(now.wall.since(since));
+    (crossed > 0).then(|| Crossing {
+        read: Some(Read {
+            at: user.read_at,
+            crossed_then: rule.crossed_by_age(user.read_at.since(since)),
+            contradicted: false,
+        }),
+        ..Crossing::simple(Arc::clone(&user.name), crossed, reading)
+    })
+}
+
+fn unseen(user: &User) -> Option<(Reading, Timestamp)> {
+    let since = user.last_online.since().filter(|_| user.status == UserStatus::Active)?;
+    Some((Reading::Unseen { since, never: user.last_online.is_never() }, since))
+}
+
+/// Users who have moved more than the rule allows within its time, those whom the panel has stopped since included. An alert
+/// holds until it is a tenth less.
+pub(super) fn traffic(
+    rule: &Rule,
+    report: &Report,
+    traffic: &Traffic,
+    now: Moment,
+) -> (Judged, Vec<Crossing>) {
+    let Some(TrafficLimit { bytes: limit, within }) = rule.traffic else {
+        return (Judged::Nothing, Vec::new());
+    };
+    let mut crossings = Vec::new();
+    let seconds = within.duration().as_secs();
+    let is_whole = traffic.each(within, report.users.list(), now, |user, bytes| {
+        if bytes > limit - limit / 10 {
+            let reading = Reading::Moved { bytes, limit, within: seconds };
+            let crossed = usize::from(bytes > limit);
+            crossings
+                .push(Crossing { held: 1, ..Crossing::simple(Arc::clone(&user.name), crossed, reading) });
+        }
+    });
+    let judged = Judged::Traffic { users: Arc::clone(&report.users), is_whole };
+    (judged, crossings)
+}
+
+/// An active user who uses more addresses at a time than the panel allows.
+pub(super) fn devices(user: &User) -> Option<Crossing> {
+    let (used, limit) = user.extra.devices.zip(user.extra.devices_limit)?;
+    let is_beyond = used > limit && user.status == UserStatus::Active;
+    is_beyond.then(|| Crossing {
+        read: Some(Read { at: user.read_at, crossed_then: 1, contradicted: false }),
+        ..Crossing::simple(Arc::clone(&user.name), 1, Reading::Devices { used, limit })
+    })
+}
+
+/// Whether the panel no longer says what an alert with the reading `then` is about.
+pub(super) fn is_silent_on(user: &User, then: &Reading) -> bool {
+    matches!(then, Reading::Devices { .. }) && user.extra.devices.is_none()
+}
+
 /// Whether the operator has switched the user off, or another plan follows by itself if the user `renews`.
 fn does_not_run_out(rule: &Rule, user: &User, renews: bool) -> bool {
     let follows = user.status == UserStatus::Active && renews && !rule.renewing;
@@ -121,6 +183,12 @@ pub(super) fn reading_of(user: &User, then: &Reading) -> Reading {
             None => Reading::Nothing,
         },
         Reading::Ends(_) => period::ends(user.expiry),
+        Reading::Unseen { .. } => unseen(user).map_or(Reading::Nothing, |(reading, _)| reading),
+        Reading::Devices { .. } => {
+            let known = user.extra.devices.zip(user.extra.devices_limit);
+            let known = known.filter(|_| user.status == UserStatus::Active);
+            known.map_or(Reading::Nothing, |(used, limit)| Reading::Devices { used, limit })
+        }
         other => other.clone(),
     }
 }

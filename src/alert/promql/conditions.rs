@@ -10,7 +10,7 @@ use super::{
 use crate::{
     alert::{
         finding::{CORE_DOWN_SHARE, ENOUGH_ATTEMPTS, LOST_WITHIN, RENEWED_WITHIN},
-        rule::{Question, Rule},
+        rule::{Question, Rule, TrafficLimit},
     },
     model::{Attempts, Budget, BudgetUnit, CoreReads, Flow, Reads, Threshold, glob::Names},
 };
@@ -53,6 +53,14 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
         Question::UserExpiry => each(&["user"], user_expiry(&Scope::new(rule, "user")), plain),
         Question::UserQuota => each(&["user"], user_quota(&Scope::new(rule, "user")), settled),
         Question::UserStatus => each(&["user", "status"], one(user_status(&Scope::new(rule, "user"))), plain),
+        Question::UserInactive => each(&["user"], user_inactive(&Scope::new(rule, "user")), plain),
+        Question::UserDevices => each(&["user"], one(user_devices(&Scope::new(rule, "user"))), plain),
+        Question::UserTraffic => each(&["user"], user_traffic(&Scope::present(rule, "user")), settled),
+        Question::AdminQuota => {
+            let admin = Scope::new(rule, "admin");
+            let share = used_share(&admin, "proxymeter_admin_used_bytes", "proxymeter_admin_limit_bytes");
+            each(&["admin"], each_step(rule, &share), settled)
+        }
         Question::InboundExpiry => each(&["inbound"], inbound_expiry(&Scope::new(rule, "inbound")), plain),
         Question::InboundQuota => each(&["inbound"], inbound_quota(&Scope::new(rule, "inbound")), settled),
         Question::TargetDown => each(&[], one(mostly_down(&present("target"), "proxymeter_up")), of_reads),
@@ -83,6 +91,11 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
         Question::NodeMemory => {
             let share = node().last("proxymeter_node_memory_usage_ratio", "");
             each(&["node"], each_step(rule, &share), plain)
+        }
+        Question::NodeTraffic => {
+            let (used, allowance) =
+                ("proxymeter_node_traffic_allowance_used_bytes", "proxymeter_node_traffic_allowance_bytes");
+            each(&["node"], each_step(rule, &used_share(&node(), used, allowance)), settled)
         }
         Question::CoreDown => {
             let of_target = each(&[], one(core_down(&target(), "proxymeter_core_up")), plain);
@@ -200,6 +213,9 @@ fn bound(threshold: Threshold) -> Option<Bound> {
         Threshold::Remaining(within) => {
             Some(Bound { at: within.as_secs_f64(), reaches: "<=", short_of: ">", least: "max" })
         }
+        Threshold::Passed(time) => {
+            Some(Bound { at: time.as_secs_f64(), reaches: ">=", short_of: "<", least: "min" })
+        }
         Threshold::Used(share) => {
             let at = f64::from(share) / f64::from(Threshold::WHOLE);
             Some(Bound { at, reaches: ">=", short_of: "<", least: "min" })
@@ -269,6 +285,29 @@ fn user_quota(user: &Scope<'_>) -> Vec<String> {
 
 fn user_status(user: &Scope<'_>) -> String {
     user.last("proxymeter_user_status", "status=~\"disabled|expired|limited\"")
+}
+
+fn user_inactive(user: &Scope<'_>) -> Vec<String> {
+    let seen = user.last("proxymeter_user_last_online_timestamp_seconds", "");
+    with_gate(user.rule, &format!("(time() - {seen})"), |_| is_active(user))
+}
+
+fn user_devices(user: &Scope<'_>) -> String {
+    let (used, limit) =
+        (user.last("proxymeter_user_devices", ""), user.last("proxymeter_user_devices_limit", ""));
+    format!("{used} > {limit}{}", is_active(user))
+}
+
+fn user_traffic(user: &Scope<'_>) -> Vec<String> {
+    let moved = |limit: TrafficLimit| {
+        let moved = user.over("increase", "proxymeter_user_traffic_bytes_total", limit.within.duration());
+        format!("{moved} > {}", limit.bytes)
+    };
+    user.rule.traffic.map(moved).into_iter().collect()
+}
+
+fn is_active(user: &Scope<'_>) -> String {
+    format!("\nand ignoring (status) {}", user.last("proxymeter_user_status", "status=\"active\""))
 }
 
 fn inbound_expiry(inbound: &Scope<'_>) -> Vec<String> {

@@ -28,6 +28,7 @@ pub(super) fn description(rule: &Rule, place: usize, labels: &[&str]) -> String 
     let about =
         if labels.is_empty() { target.clone() } else { format!("{} {subject} of {target}", rule.kind.kind) };
     let value = value(rule.kind.question);
+    let within = rule.traffic.map(|limit| limit.within.label());
     let text = |template: &str| {
         let template = without_unknown(template, value.is_some());
         filled(&template, |name| match name {
@@ -37,6 +38,7 @@ pub(super) fn description(rule: &Rule, place: usize, labels: &[&str]) -> String 
             "remaining" => Some("{{ $value | humanizeDuration }}"),
             "ratio" => Some("{{ $value | humanizePercentage }}"),
             "value" => value,
+            "limit" => within,
             _ => None,
         })
     };
@@ -57,7 +59,7 @@ pub(super) fn description(rule: &Rule, place: usize, labels: &[&str]) -> String 
         _ if !is_tightest && rule.for_.is_zero() => description,
         Threshold::Remaining(_) => either("gt $value 0.0", &description, &reached),
         Threshold::Used(_) => either("lt $value 1.0", &description, &reached),
-        Threshold::Holds => description,
+        Threshold::Holds | Threshold::Passed(_) => description,
     }
 }
 
@@ -104,7 +106,9 @@ fn either(condition: &str, then: &str, otherwise: &str) -> String {
 /// The value of an alert in words; absent: it is not that of the placeholder `value`.
 fn value(question: Question) -> Option<&'static str> {
     match question {
-        Question::PartStale | Question::AccountingStalled => Some("{{ $value | humanizeDuration }}"),
+        Question::PartStale | Question::AccountingStalled | Question::UserInactive => {
+            Some("{{ $value | humanizeDuration }}")
+        }
         Question::CoreDown
         | Question::NodeCpu
         | Question::NodeMemory
@@ -114,9 +118,13 @@ fn value(question: Question) -> Option<&'static str> {
         | Question::CredentialQuota => Some("{{ $value | humanizePercentage }}"),
         Question::LlmErrorRatio => Some("{{ $value | humanizePercentage }} of the"),
         Question::RowsUnreadable => Some("{{ $value }} rows"),
+        Question::UserDevices => Some("{{ $value }}"),
+        Question::UserTraffic => Some("{{ $value | humanize1024 }}B"),
         Question::UserExpiry
         | Question::UserQuota
         | Question::UserStatus
+        | Question::AdminQuota
+        | Question::NodeTraffic
         | Question::InboundExpiry
         | Question::InboundQuota
         | Question::TargetDown

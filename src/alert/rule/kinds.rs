@@ -38,6 +38,10 @@ pub enum Question {
     UserExpiry,
     UserQuota,
     UserStatus,
+    UserInactive,
+    UserDevices,
+    UserTraffic,
+    AdminQuota,
     InboundExpiry,
     InboundQuota,
     TargetDown,
@@ -50,6 +54,7 @@ pub enum Question {
     OutboundDown,
     NodeCpu,
     NodeMemory,
+    NodeTraffic,
     CoreDown,
     HostCpu,
     HostMemory,
@@ -89,12 +94,14 @@ pub enum Steps {
     None(Severity),
     /// At most this long is left, in seconds; 0: nothing is.
     Remaining(&'static [(u64, Severity)]),
+    /// At least this long has passed, in seconds.
+    Passed(&'static [(u64, Severity)]),
     /// At least this share is used, in percent.
     Ratio(&'static [(u16, Severity)]),
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 32] = [
+pub static KINDS: [Kind; 37] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -133,6 +140,58 @@ pub static KINDS: [Kind; 32] = [
         enabled: false,
         description: "User {subject} of {target} cannot connect: {reason}.",
         reached: None,
+    },
+    Kind {
+        question: Question::UserInactive,
+        name: "user_inactive",
+        alertname: "ProxymeterUserInactive",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::Passed(&[(30 * DAY, Info)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: false,
+        description: "User {subject} of {target} has not been online for {value}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::UserDevices,
+        name: "user_devices",
+        alertname: "ProxymeterUserDevices",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::None(Info),
+        for_: Duration::from_secs(10 * 60),
+        repeat_interval: Duration::ZERO,
+        enabled: false,
+        description: "User {subject} of {target} uses {value} addresses at a time, more than the panel's limit.",
+        reached: None,
+    },
+    Kind {
+        question: Question::UserTraffic,
+        name: "user_traffic",
+        alertname: "ProxymeterUserTraffic",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::None(Info),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: false,
+        description: "User {subject} of {target} has moved {value} within {limit}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::AdminQuota,
+        name: "admin_quota",
+        alertname: "ProxymeterAdminQuota",
+        kind: "admin",
+        part: Some(Part::Admins),
+        steps: Steps::Ratio(&QUOTA),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        description: "Admin {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
+        reached: Some("Admin {subject} of {target} has used up the data limit of {limit}."),
     },
     Kind {
         question: Question::InboundExpiry,
@@ -266,6 +325,19 @@ pub static KINDS: [Kind; 32] = [
     },
     machine(Question::NodeCpu, "node_cpu", "ProxymeterNodeCpu", &BUSY),
     machine(Question::NodeMemory, "node_memory", "ProxymeterNodeMemory", &BUSY),
+    Kind {
+        question: Question::NodeTraffic,
+        name: "node_traffic",
+        alertname: "ProxymeterNodeTraffic",
+        kind: "node",
+        part: Some(Part::Nodes),
+        steps: Steps::Ratio(&[(80, Warning), (95, Critical)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        description: "Node {subject} of {target} has used {ratio} of its monthly traffic: {value} of {limit}.",
+        reached: Some("Node {subject} of {target} has used up its monthly traffic of {limit}."),
+    },
     Kind {
         question: Question::CoreDown,
         name: "core_down",
@@ -454,6 +526,11 @@ impl Kind {
             || self.question.is_about_receivers()
     }
 
+    /// Whether it has no default for what it compares with, so that its table is what enables it.
+    pub fn needs_limit(&self) -> bool {
+        self.budget().is_some() || self.question == Question::UserTraffic
+    }
+
     /// What the budget of such a rule counts; absent: it has none.
     pub fn budget(&self) -> Option<BudgetUnit> {
         match self.question {
@@ -531,6 +608,7 @@ mod tests {
             let wide_to_tight = match kind.steps {
                 Steps::None(_) => true,
                 Steps::Remaining(steps) => steps.windows(2).all(|two| two[0].0 > two[1].0),
+                Steps::Passed(steps) => steps.windows(2).all(|two| two[0].0 < two[1].0),
                 Steps::Ratio(steps) => steps.windows(2).all(|two| two[0].0 < two[1].0),
             };
             assert!(wide_to_tight, "{}", kind.name);

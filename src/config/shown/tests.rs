@@ -32,6 +32,7 @@ url = "https://panel.example.com:8000/canary-base-path"
 username = "canary-panel-user"
 password = "canary-panel-password"
 node_traffic_of = ["canary-watched-here"]
+admin_limits = { canary-admin = "5GiB" }
 [marzban.home.tls]
 pin_sha256 = "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a"
 ca_file = "canary-ca-file"

@@ -1,10 +1,18 @@
 //! The tables `[marzban.NAME]`.
 
-use super::endpoint;
-use crate::config::shape::{Key, Shape, Show::Hidden};
-use crate::config::table::{Field, Table};
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use super::{endpoint, nodes};
+use crate::config::shape::{
+    Key, Shape,
+    Show::{self, Hidden},
+};
+use crate::config::table::{Field, FreeEntry, Table};
 use crate::config::urls::Pages;
 use crate::config::users::{self, UsersConfig};
+use crate::config::values::size;
 use crate::config::{poll, secrets};
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
@@ -15,9 +23,13 @@ const KEYS: &[Key] = &[
     ("api_key", Hidden),
     ("api_key_file", Hidden),
     users::NODE_TRAFFIC_OF,
+    ("admin_limits", Hidden),
+    ("nodes", Show::Tables(&NODES)),
 ];
 pub(in crate::config) const SHAPE: Shape =
     Shape { title: "[marzban.NAME]", keys: &[endpoint::KEYS, KEYS, poll::KEYS] };
+
+const NODES: Shape = Shape { title: "[marzban.NAME.nodes.NODE]", keys: &[nodes::KEYS] };
 
 /// The dashboard, at its default path, and what else the panel has beside the dashboard.
 const PAGES: Pages = Pages {
@@ -39,7 +51,11 @@ const PAGES: Pages = Pages {
     ],
 };
 
-pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> Option<MarzbanConfig> {
+pub(in crate::config) fn read(
+    mut table: Table<'_, '_>,
+    users: &UsersConfig,
+    zone: &TimeZone,
+) -> Option<MarzbanConfig> {
     let login = read_login(&mut table);
     let own: &[_] = match login {
         Some(Login::ApiKey(_)) => &[("x-api-key", "write api_key")],
@@ -50,7 +66,24 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> 
     let endpoint = endpoint::read(&mut table, &PAGES, "https://panel.example.com:8000", own);
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
-    Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of })
+    let admin_limits = read_admin_limits(&mut table);
+    let allowances = nodes::read(&mut table, &NODES, zone);
+    Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of, admin_limits, allowances })
+}
+
+/// What the users of each admin may use, by the admin's name.
+fn read_admin_limits(table: &mut Table<'_, '_>) -> BTreeMap<String, u64> {
+    let mut limits = BTreeMap::new();
+    for FreeEntry { name, place, value } in table.free_section("admin_limits") {
+        if name.trim().is_empty() {
+            table.reading.refuse(&place, "an empty name; write the name of an admin in quotes");
+        }
+        match size(&value.value) {
+            Ok(bytes) => drop(limits.insert(name, bytes)),
+            Err(text) => table.reading.refuse(&value.place, text),
+        }
+    }
+    limits
 }
 
 /// What is allowed but probably not meant, a sentence each.

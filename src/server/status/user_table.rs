@@ -98,7 +98,7 @@ fn table(seen: &Seen, report: &Report, asked: &Asked) -> Table<UserRow> {
             (limit, other) => limit.is_some().cmp(&other.is_some()),
         }),
         Column::text("expires", "Expires", |a, b| end(a.1).cmp(&end(b.1))),
-        Column::descending("online", "Last online", |a, b| a.1.last_online.cmp(&b.1.last_online)),
+        Column::descending("online", "Last online", |a, b| a.1.last_online.at().cmp(&b.1.last_online.at())),
     ];
     Table::new(rows, &columns, asked, |(label, user)| UserRow::new(seen, report, &label, user))
 }
@@ -139,7 +139,7 @@ impl UserRow {
             is_over: ends.is_some_and(|end| end <= now),
             ends: ends.map(|end| When::new(end, now)),
             online: report.online(user, seen.now) == Some(true),
-            last_online: user.last_online.filter(|_| says(Unread::ONLINE)).map(|at| When::new(at, now)),
+            last_online: user.last_online.at().filter(|_| says(Unread::ONLINE)).map(|at| When::new(at, now)),
         }
     }
 }

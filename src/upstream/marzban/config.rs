@@ -1,6 +1,9 @@
 //! The configuration of a Marzban target.
 
+use std::collections::BTreeMap;
+
 use crate::http::options::Endpoint;
+use crate::model::NodeAllowances;
 use crate::secret::Secret;
 
 /// One Marzban or PasarGuard panel.
@@ -10,6 +13,10 @@ pub struct MarzbanConfig {
     pub login: Login,
     /// Users whose traffic per node is read, with one request each.
     pub node_traffic_of: Vec<String>,
+    /// Bytes that the users of an admin may use, by the admin's name. Each above zero.
+    pub admin_limits: BTreeMap<String, u64>,
+    /// What nodes may move in a month.
+    pub allowances: NodeAllowances,
 }
 
 /// How to log in to the panel.

@@ -15,7 +15,7 @@ use std::{
 use proxymeter::{
     board::Board,
     clock::Clock,
-    model::{Part, Report, Timestamp},
+    model::{Allowance, Counts, NodeAllowances, Part, Report, Timestamp},
     poll::{Poller, config::PollConfig},
     simulator::{
         http::{Fault, Times},
@@ -26,7 +26,11 @@ use proxymeter::{
     upstream::Upstream,
 };
 use serde_json::json;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 
 use crate::common::{
     PATIENT, RECORDED_AT, SHORT, at, config,
@@ -86,6 +90,54 @@ async fn traffic_by_node_goes_on_after_every_restart() {
             }
         }
         known = totals;
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_has_moved_in_its_month_goes_on_after_every_restart() {
+    let time = Arc::new(AtomicI64::new(RECORDED_AT.as_millis()));
+    let panel_time = Arc::clone(&time);
+    let options = Options { users: 0, nodes: 2, ..Options::default() };
+    let panel = Panel::new(options, move || panel_time.load(Ordering::SeqCst));
+    assert!(panel.add_user("alice", |_| {}));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(panel.clone().serve(listener, pending()));
+    let folder = tempfile::tempdir().unwrap();
+    let allowance = Allowance { bytes: 1, reset_day: 1, counts: Counts::One };
+    let by_name = vec![("master".to_owned(), allowance)];
+    let allowances = NodeAllowances { by_name, ..NodeAllowances::default() };
+
+    let mut expected = 0;
+    for round in 0..4 {
+        // What is moved before the first read is not counted, and later what is moved while the daemon is down.
+        assert!(panel.use_traffic("alice", 1_000_003));
+        expected += if round > 0 { 1_000_003 } else { 0 };
+        let now = Timestamp::from_millis(time.fetch_add(60_000, Ordering::SeqCst));
+        let upstream = upstream(&config(&url, password("root", "root-password")), PATIENT);
+        let Opened { store, .. } = Store::open(folder.path(), now).unwrap();
+        let (_, requests) = mpsc::unbounded_channel();
+        let (board, clock) = (Board::new(["home"]), Clock::starting_at(now));
+        let (mut views, telemetry) = (board.watch(), Telemetry::default());
+        let poller = Poller::new("home", upstream, PollConfig::default(), board, telemetry, clock, requests);
+        let mut poller = poller.keeping(store.clone(), None).allowing(allowances.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let read = async {
+            loop {
+                let report = views.borrow_and_update().reports[0].clone();
+                if !report.usage.is_empty() {
+                    drop(stop);
+                    return report;
+                }
+                views.changed().await.unwrap();
+            }
+        };
+        let (report, ()) = tokio::join!(read, poller.run(stopped));
+        let moved: Vec<_> =
+            report.node_periods.iter().map(|(node, _, period)| (node.to_string(), period.moved)).collect();
+        assert_eq!(moved, [("master".to_owned(), expected)], "{round}");
+        store.close().await;
     }
 }
 

@@ -143,7 +143,7 @@ async fn every_user_is_as_recorded() {
             assert_eq!(Some(user.traffic.value()), number(row, "lifetime_used_traffic"), "{name}");
             assert_eq!(user.limit, number(row, "data_limit").filter(|limit| *limit > 0), "{name}");
             assert_eq!(user.owner.as_deref(), row["admin"]["username"].as_str(), "{name}");
-            assert_eq!(user.last_online, date(&row["online_at"]), "{name}");
+            assert_eq!(user.last_online.at(), date(&row["online_at"]), "{name}");
             let plan = number(row, "on_hold_expire_duration").map(Duration::from_secs);
             let expiry = match (date(&row["expire"]), plan) {
                 (Some(date), _) => Expiry::At(date),
@@ -195,12 +195,14 @@ async fn messages_of_nodes_and_plans_that_follow_are_as_recorded() {
 async fn every_admin_is_as_recorded() {
     for role in READERS {
         let report = report_as_recorded(role).await;
-        let admins: Vec<_> = report.admins.iter().map(|a| (a.name.clone(), a.sudo, a.used)).collect();
+        let admins: Vec<_> =
+            report.admins.iter().map(|a| (a.name.clone(), a.sudo, a.used, a.limit)).collect();
         let expected: Vec<_> = rows(&recorded(role, "admins"), "admins")
             .iter()
             .map(|row| {
                 let name = row["username"].as_str().unwrap().to_owned();
-                (name, row["role"]["is_owner"].as_bool(), number(row, "used_traffic"))
+                let limit = number(row, "data_limit");
+                (name, row["role"]["is_owner"].as_bool(), number(row, "used_traffic"), limit)
             })
             .collect();
         assert_eq!(admins, expected, "{role:?}");

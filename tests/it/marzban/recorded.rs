@@ -120,7 +120,9 @@ async fn every_user_is_as_recorded() {
             _ => Expiry::Never,
         };
         assert_eq!(user.expiry, expiry, "{name}");
-        assert_eq!(user.last_online.is_some(), !row["online_at"].is_null(), "{name}");
+        assert_eq!(user.last_online.at().is_some(), !row["online_at"].is_null(), "{name}");
+        let moved_nothing = row["online_at"].is_null() && user.traffic.value() == 0;
+        assert_eq!(user.last_online.is_never(), moved_nothing, "{name}");
     }
 }
 
@@ -140,7 +142,7 @@ async fn the_users_who_are_easily_misread() {
     let monthly = user(&report, "victor_monthly");
     assert_eq!((monthly.used, monthly.traffic.value()), (11_811_160_064, 242_665_652_224));
     // Naive dates are UTC.
-    let live = user(&report, "live_01").last_online.unwrap();
+    let live = user(&report, "live_01").last_online.at().unwrap();
     assert_eq!(live, Timestamp::from_millis(1_795_227_828_393));
     let online: Vec<_> =
         report.users.list().iter().filter(|user| user.online).map(|user| &*user.name).collect();
@@ -151,7 +153,9 @@ async fn the_users_who_are_easily_misread() {
 #[tokio::test]
 async fn nodes_their_traffic_and_the_admins_are_as_recorded() {
     let server = Panel::of(Role::Sudo).start();
-    let report = report_of(Role::Sudo, &server).await;
+    let mut config = config(&server.url(), Role::Sudo.login());
+    config.admin_limits = BTreeMap::from([("reseller".into(), 700_000_000_000), ("gone".into(), 5)]);
+    let report = read_once(upstream(&config, PATIENT)).await;
 
     let nodes: Vec<_> = report
         .nodes
@@ -185,13 +189,13 @@ async fn nodes_their_traffic_and_the_admins_are_as_recorded() {
     // The panel's clock names the hour, two minutes after its beginning at the earliest.
     assert_eq!(asked[0].target, "/api/nodes/usage?start=2026-11-21T02:00:00%2B00:00");
 
-    let admins: Vec<_> = report.admins.iter().map(|a| (&*a.name, a.sudo, a.used)).collect();
+    let admins: Vec<_> = report.admins.iter().map(|a| (&*a.name, a.sudo, a.used, a.limit)).collect();
     assert_eq!(
         admins,
         [
-            ("root", Some(true), Some(751_890_983_937)),
-            ("reseller", Some(false), Some(687_443_267_253)),
-            ("reseller2", Some(false), Some(44_299_338_777)),
+            ("root", Some(true), Some(751_890_983_937), None),
+            ("reseller", Some(false), Some(687_443_267_253), Some(700_000_000_000)),
+            ("reseller2", Some(false), Some(44_299_338_777), None),
         ]
     );
 }

@@ -137,7 +137,7 @@ async fn an_odd_field_of_a_row_is_unread_and_the_rest_is_read() {
 async fn rows_that_leave_out_what_they_can_are_read() {
     let report = report_of_rows(vec![json!({"username": "bare", "status": "active"})]).await;
     let user = report.users.list().nth(0).unwrap();
-    assert_eq!((user.used, user.limit, user.expiry, user.last_online), (0, None, Expiry::Never, None));
+    assert_eq!((user.used, user.limit, user.expiry, user.last_online.at()), (0, None, Expiry::Never, None));
     assert_eq!((user.owner.clone(), user.traffic.value(), user.online), (None, 0, false));
 }
 

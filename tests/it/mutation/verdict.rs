@@ -13,7 +13,7 @@ const FIELD: usize = 6;
 const ROW_FIELD: usize = 3;
 
 /// Families that count or sum rows, each with the label of these rows. A row changes their values.
-const TOTALS: [(&str, &str); 7] = [
+const TOTALS: [(&str, &str); 8] = [
     ("proxymeter_inbound_users", "user"),
     ("proxymeter_users", "user"),
     ("proxymeter_users_by_admin", "user"),
@@ -21,6 +21,7 @@ const TOTALS: [(&str, &str); 7] = [
     ("proxymeter_users_seen", "user"),
     ("proxymeter_users_expiring", "user"),
     ("proxymeter_users_near_quota", "user"),
+    ("proxymeter_users_inactive", "user"),
 ];
 /// Families whose field has a meaning where it is missing. So it costs more when it cannot be read than when it is missing.
 const PRESUMED: [&str; 1] = ["proxymeter_user_renews"];

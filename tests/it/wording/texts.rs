@@ -92,13 +92,15 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
     let (step, severity) = match kind.steps {
         Steps::None(severity) => (String::new(), severity),
         Steps::Remaining(steps) => ("3d".to_owned(), steps[1.min(steps.len() - 1)].1),
+        Steps::Passed(steps) => ("30d".to_owned(), steps[0].1),
         Steps::Ratio(steps) => (format!("{}%", steps[0].0), steps[0].1),
     };
     let about =
         About { alertname: kind.alertname, kind: kind.kind_of(subject), subject, target, step: &step };
     let (first, end) = match kind.question {
         Question::UserExpiry | Question::InboundExpiry | Question::CertificateExpiry => (0, End::Renewed),
-        Question::UserQuota | Question::InboundQuota => (0, End::ToppedUp),
+        Question::UserQuota | Question::InboundQuota | Question::AdminQuota => (0, End::ToppedUp),
+        Question::NodeTraffic => (0, End::Reset),
         Question::CredentialPlanExpiry | Question::CredentialQuota => (0, End::Renewed),
         Question::LlmTokenBudget | Question::LlmCostBudget => (0, End::Renewed),
         // A panel that does not answer; a node that says why.

@@ -138,7 +138,7 @@ fn check_user(name: &str, user: &User, row: &Value, tags: &[String]) {
     let reset = row["expiryTime"].as_i64().filter(|_| renews).map(Timestamp::from_millis);
     assert_eq!((user.renews, user.extra.quota_reset), (renews, reset), "{name} {email}");
     let seen = row["lastOnline"].as_i64().filter(|millis| *millis > 0).map(Timestamp::from_millis);
-    assert_eq!(user.last_online, seen, "{name} {email}");
+    assert_eq!(user.last_online.at(), seen, "{name} {email}");
     assert_eq!(user.status, status(email), "{name} {email}");
     let inbounds: Vec<_> = user.extra.inbounds.iter().map(ToString::to_string).collect();
     assert_eq!(inbounds, tags, "{name} {email}");

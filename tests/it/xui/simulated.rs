@@ -237,7 +237,7 @@ fn assert_like(report: &Report, panel: &Panel, generation: Generation, is_token:
         assert_eq!(user.renews, client.reset_days > 0 && generation != Generation::V1_7, "{words}");
         let seen = client.last_online_ms;
         let seen = (has_last_online && seen > 0).then(|| Timestamp::from_millis(seen));
-        assert_eq!(user.last_online, seen, "{words}");
+        assert_eq!(user.last_online.at(), seen, "{words}");
         let most = u64::try_from(client.limit_ip).ok().filter(|most| *most > 0 && client.in_settings);
         assert_eq!(user.extra.devices_limit, most, "{words}");
     }

@@ -1,17 +1,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Bench, route};
 use crate::{
     alert::{
-        config::{AlertingConfig, RuleConfig},
+        config::{AlertingConfig, RuleConfig, Within},
         rule::KINDS,
-        testing::{DAY, HOUR, Panel, at, config},
+        testing::{BEGIN, DAY, HOUR, Panel, at, config},
         words::Pseudonym,
     },
-    model::{KIND_USER, Notice, NoticeStatus, UserStatus},
+    model::{Counter, Extras, KIND_USER, LastOnline, Notice, NoticeStatus, UserStatus},
 };
 
 const CODE: &str = "c0de";
@@ -22,7 +23,12 @@ fn pseudonym() -> Option<Pseudonym> {
 
 fn bench() -> Bench {
     let enabled = RuleConfig { enabled: Some(true), ..RuleConfig::default() };
-    let config = AlertingConfig { rules: [("user_status".to_owned(), enabled)].into(), ..config() };
+    let mut rules: BTreeMap<_, _> = ["user_status", "user_inactive", "user_devices"]
+        .map(|name| (name.to_owned(), enabled.clone()))
+        .into();
+    let (limit, within) = (Some(1000), Some(Within::Hour));
+    rules.insert("user_traffic".to_owned(), RuleConfig { limit, within, ..enabled });
+    let config = AlertingConfig { rules, ..config() };
     let mut by_subject = route("by_subject");
     by_subject.group_by = vec!["alertname".into(), "subject".into()];
     Bench::with(config, vec![route("ops"), by_subject])
@@ -35,7 +41,17 @@ fn life_of(name: &str) -> Vec<Notice> {
     let mut panel = Panel::new("home");
     panel.expires(name, 2 * DAY);
     panel.uses(name, 80);
+    let extras = |devices| Extras { devices: Some(devices), devices_limit: Some(2), ..Extras::default() };
+    panel.set(name, |user| {
+        user.last_online = LastOnline::seen(BEGIN.saturating_sub(Duration::from_secs(40 * DAY)));
+        user.extra = extras(3).into();
+    });
     bench.poll_for(&mut panel, 0, HOUR);
+    panel.set(name, |user| {
+        user.last_online = LastOnline::seen(BEGIN);
+        user.extra = extras(1).into();
+        user.traffic = Counter::new(2000);
+    });
     panel.uses(name, 100);
     panel.set(name, |user| user.status = UserStatus::Limited);
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Counter, Fact, Node, NodeStats, NodeStatus, NodeTraffic, ProxyTraffic};
+use crate::model::{
+    Allowance, Counter, Counts, Fact, Node, NodeAllowances, NodePeriods, NodeStats, NodeStatus, NodeTraffic,
+    ProxyTraffic,
+};
 
 #[test]
 fn nodes_that_are_not_connected() {
@@ -257,4 +260,56 @@ fn a_node_that_is_quiet_at_night_is_not_stalled() {
     assert_eq!(counted.found(), "");
     counted.live(30, 1, 0);
     assert_eq!(counted.found(), "n1");
+}
+
+#[test]
+fn nodes_that_have_used_up_their_month() {
+    let months = |bytes, counts| {
+        let by_name = vec![("DE-*".to_owned(), Allowance { bytes, reset_day: 1, counts })];
+        NodePeriods::new(NodeAllowances { by_name, ..NodeAllowances::default() })
+    };
+    // The allowance, what is counted and what was moved; then the steps.
+    for (bytes, counts, moved, expected) in [
+        (1000, Counts::One, 779, "DE-1"),
+        (1000, Counts::One, 780, "DE-1 [80%]"),
+        (1000, Counts::One, 800, "DE-1 80%"),
+        (1000, Counts::Both, 400, "DE-1 80%"),
+        (1000, Counts::Both, 475, "DE-1 80% 95%"),
+        (1000, Counts::One, 5000, "DE-1 80% 95%"),
+    ] {
+        let mut panel = Panel::new("home");
+        panel.report.node_periods = months(bytes, counts);
+        for (secs, counter) in [(0, 7), (30, 7 + moved)] {
+            panel.poll(at(secs));
+            let node = |label: &str| Node {
+                downlink: Some(Counter::new(counter)),
+                ..Node::named(label, NodeStatus::Connected)
+            };
+            panel.report.merge(Fact::Nodes(vec![node("DE-1"), node("FI-1")]), at(secs));
+            panel.read(Part::Nodes, at(secs));
+        }
+        let told = found("node_traffic", &panel.report, at(30)).unwrap().join(", ");
+        let expected = if expected == "DE-1" { "" } else { expected };
+        assert_eq!(told, expected, "{bytes} {counts:?} {moved}");
+
+        // Ends of an alert that fired earlier, and one about a node that is not read in its new month.
+        let then = |limit| Reading::Used { used: 990, limit, resets: None };
+        let end = |report: &Report, subject: &str, then: &Reading, secs| {
+            let scopes = findings(&rules(), report, at(secs)).scopes;
+            let scope = scopes.into_iter().find(|scope| &*scope.rule.name == "node_traffic").unwrap();
+            scope.end(subject, "home", then, BEGIN).map(|ended| (ended.end, ended.reading))
+        };
+        if moved == 779 {
+            let (ended, reading) = end(&panel.report, "DE-1", &then(bytes), 30).unwrap();
+            assert!(ended == End::Reset && matches!(reading, Some(Reading::Used { used: 779, .. })));
+            assert_eq!(end(&panel.report, "DE-1", &then(500), 30).unwrap().0, End::ToppedUp);
+            let without = end(&panel.report, "FI-1", &then(bytes), 30);
+            assert_eq!(without, Some((End::ToppedUp, Some(Reading::Nothing))));
+            assert_eq!(end(&panel.report, "NL-1", &then(bytes), 30), Some((End::Deleted, None)));
+            let later = 31 * DAY;
+            panel.report.up = Some(true);
+            panel.read(Part::Nodes, at(later));
+            assert_eq!(end(&panel.report, "DE-1", &then(bytes), later), None);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The pages below the status page.
 
 use super::*;
-use crate::model::{Counter, NodeTraffic, Unread};
+use crate::model::{Counter, LastOnline, NodeTraffic, Unread};
 
 fn target(name: &str, parameters: &str) -> Page {
     Page::Target(name.to_owned(), Asked::of(Some(parameters)))
@@ -127,7 +127,7 @@ async fn users_are_sorted_searched_and_in_pages() {
     let others = [
         expiring("Carol", 2),
         expiring("dora", -30),
-        User { expiry: Expiry::OnFirstUse(HOUR), last_online: Some(NOW), ..user("eve") },
+        User { expiry: Expiry::OnFirstUse(HOUR), last_online: LastOnline::seen(NOW), ..user("eve") },
         User {
             unread: [Unread::STATUS, Unread::EXPIRY].into_iter().fold(Unread::USED, |mut all, fact| {
                 all.add(fact);

@@ -109,7 +109,8 @@ fn admin(row: &Object<'_>) -> Option<Admin> {
     let name = row.identity("username").ok()?.into_owned();
     // PasarGuard has roles in place of `is_sudo` from 5.0 on, and `used_traffic` in place of `users_usage`.
     let sudo = row.flag("is_sudo").or_else(|| row.object("role")?.flag("is_owner"));
-    Some(Admin { name, sudo, used: row.count("users_usage").or_else(|| row.count("used_traffic")) })
+    let used = row.count("users_usage").or_else(|| row.count("used_traffic"));
+    Some(Admin { name, sudo, used, limit: row.count("data_limit").filter(|limit| *limit > 0) })
 }
 
 /// The admins, each once, and the number of rows left out.

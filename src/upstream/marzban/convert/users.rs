@@ -12,7 +12,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use crate::{
-    model::{Counter, Expiry, Extra, Timestamp, Unread, UnreadableCause, User, UserStatus},
+    model::{Counter, Expiry, Extra, LastOnline, Timestamp, Unread, UnreadableCause, User, UserStatus},
     upstream::{
         json::{Lacking, Object},
         marzban::walk::LeftOut,
@@ -92,6 +92,7 @@ impl UserRow {
         let renews = renews(row);
         note(Unread::RENEWS, renews.is_none());
         let last_online = row.time("online_at");
+        let created = if last_online.is_none() { row.time("created_at") } else { None };
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
         Ok(User {
             name: (*name).into(),
@@ -103,7 +104,7 @@ impl UserRow {
             expiry,
             renews: renews.unwrap_or(false),
             extra: Extra::default(),
-            last_online,
+            last_online: LastOnline::of(last_online, created, traffic),
             online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
             read_at: self.read_at,
             unread,

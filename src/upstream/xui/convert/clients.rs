@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    model::{Counter, Expiry, Extras, Timestamp, Unread, User, UserStatus},
+    model::{Counter, Expiry, Extras, LastOnline, Timestamp, Unread, User, UserStatus},
     upstream::json::Object,
 };
 
@@ -37,6 +37,8 @@ pub(in crate::upstream::xui) struct Plan {
     is_renewed_out: bool,
     /// Addresses at a time; 0 is no limit.
     limit_ip: Option<u64>,
+    /// When the client was created, in milliseconds.
+    created: Option<i64>,
 }
 
 /// What `enable: false` in the statistics of a client means.
@@ -86,20 +88,25 @@ impl Client {
     pub(super) fn add_setting(&mut self, row: &Object<'_>) {
         self.enabled = self.enabled.max(row.flag("enable"));
         set(&mut self.plan.limit_ip, row.count("limitIp"));
+        set(&mut self.plan.created, row.integer("created_at"));
         self.plan.add(row, row.count("totalGB"));
     }
 
     /// Adds what the whole list said of the plan, and this one does not.
     pub(super) fn add_plan(&mut self, whole: &Plan) {
         set(&mut self.plan.limit_ip, whole.limit_ip);
+        set(&mut self.plan.created, whole.created);
         if self.plan.is_unread() {
-            self.plan = Plan { limit_ip: self.plan.limit_ip, ..whole.clone() };
+            let Plan { limit_ip, created, .. } = self.plan;
+            self.plan = Plan { limit_ip, created, ..whole.clone() };
         }
     }
 
     /// The plan, if the list without configurations lacks something of it.
     pub(super) fn plan_beyond_statistics(self) -> Option<Plan> {
-        (!self.has_stats || self.plan.devices_limit().is_some()).then_some(self.plan)
+        let was_never_online = self.last_online == Some(0) && self.plan.created.is_some();
+        let has_more = !self.has_stats || was_never_online || self.plan.devices_limit().is_some();
+        has_more.then_some(self.plan)
     }
 
     pub(super) fn convert(&self, name: Arc<str>, context: Context) -> User {
@@ -111,6 +118,8 @@ impl Client {
             && !self.plan.is_renewed_out
             && self.plan.expiry != Some(0);
         let last_online = self.last_online.filter(|millis| *millis > 0).map(Timestamp::from_millis);
+        let created = self.plan.created.filter(|millis| *millis > 0 && self.last_online.is_some());
+        let created = created.map(Timestamp::from_millis);
         let mut unread = Unread::default();
         for (fact, is_unread) in [
             (Unread::STATUS, status.is_none()),
@@ -148,7 +157,7 @@ impl Client {
             expiry,
             renews,
             extra: extra.into(),
-            last_online,
+            last_online: LastOnline::of(last_online, created, used),
             online: last_online.is_some_and(|last| context.panel_now.since(last) <= ONLINE_AFTER_TRAFFIC),
             read_at: context.read_at,
             unread,
@@ -296,8 +305,21 @@ mod tests {
         let read = user(all, r#"{"limitIp":2}"#, Meaning::Off, None);
         assert_eq!(read.expiry, Expiry::OnFirstUse(Duration::from_secs(86_400)));
         assert_eq!((read.used, read.limit, read.renews, read.extra.quota_reset), (7, None, true, None));
-        assert_eq!((read.last_online, read.extra.devices_limit), (None, Some(2)));
+        assert_eq!((read.last_online, read.extra.devices_limit), (LastOnline::default(), Some(2)));
         assert_eq!(read.unread, Unread::default());
+
+        // Who was never online, and has moved nothing, counts from the creation.
+        let created =
+            |stats: &str| user(stats, r#"{"created_at":1700000000000}"#, Meaning::Off, None).last_online;
+        let since = Timestamp::from_millis(1_700_000_000_000);
+        for (stats, expected) in [
+            (r#"{"up":0,"down":0,"lastOnline":0}"#, LastOnline::never(since)),
+            (r#"{"up":0,"down":1,"lastOnline":0}"#, LastOnline::default()),
+            (r#"{"up":0,"down":0}"#, LastOnline::default()),
+            (r#"{"up":0,"down":0,"lastOnline":5}"#, LastOnline::seen(Timestamp::from_millis(5))),
+        ] {
+            assert_eq!(created(stats), expected, "{stats}");
+        }
 
         let ends = format!(r#"{{"enable":true,"expiryTime":{},"reset":30}}"#, NOW + 5);
         let read = user(&ends, "", Meaning::Off, None);
@@ -359,6 +381,20 @@ mod tests {
         for fact in [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS] {
             assert!(!read.unread.has(fact), "{fact:?}");
         }
+        // Of clients with statistics, those who were never online need the time of their creation.
+        let plan = |stats: &str| {
+            let mut client = Client::default();
+            client.add_stats(&Object::new("client", stats, &odd).unwrap());
+            client.add_setting(&Object::new("client", r#"{"created_at":7}"#, &odd).unwrap());
+            client.plan_beyond_statistics()
+        };
+        assert!(plan(r#"{"up":0,"down":0,"lastOnline":5}"#).is_none());
+        let never = r#"{"up":0,"down":0,"lastOnline":0}"#;
+        let mut client = Client::default();
+        client.add_stats(&Object::new("client", never, &odd).unwrap());
+        client.add_plan(&plan(never).unwrap());
+        let read = client.convert("a".into(), context());
+        assert_eq!(read.last_online, LastOnline::never(Timestamp::from_millis(7)));
         // What the list says now goes before what the whole one said within the hour.
         with_stats.add_stats(&Object::new("client", stats, &odd).unwrap());
         with_stats.add_plan(&known);

@@ -399,7 +399,7 @@ impl List {
     }
 
     /// The plans of clients of which a list without configurations has less, by folded name: those with a limit of
-    /// addresses, and those without statistics.
+    /// addresses, those without statistics, and those who were never online.
     pub(in crate::upstream::xui) fn plans(self) -> ByName<Plan> {
         let clients = self.clients.into_iter();
         clients
