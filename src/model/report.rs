@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
-    LlmUsage, Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
+    LlmUsage, Moment, Moves, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
     Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
@@ -61,6 +61,8 @@ pub struct Report {
     pub omitted: BTreeMap<Part, usize>,
     pub history: History,
     pub journal: Journal,
+    /// What users used since it was last taken.
+    pub moves: Moves,
 }
 
 impl Report {
@@ -105,6 +107,7 @@ impl Report {
             omitted: BTreeMap::new(),
             history: History::default(),
             journal: Journal::default(),
+            moves: Moves::default(),
         }
     }
 
@@ -235,7 +238,9 @@ impl Report {
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
             Fact::Outbounds(outbounds) => self.merge_outbounds(outbounds, now),
-            Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts, &mut self.journal, now),
+            Fact::Users(facts) => {
+                Arc::make_mut(&mut self.users).merge(facts, &mut self.journal, &mut self.moves, now);
+            }
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
