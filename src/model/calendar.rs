@@ -155,12 +155,14 @@ mod tests {
         for text in ["1970-01", "2026-12", "0001-01"] {
             assert_eq!(text.parse::<Month>().unwrap().to_string(), text);
         }
-        for (day, month) in [("2026-12-31", "2026-12"), ("2027-01-01", "2027-01"), ("1969-12-31", "1969-12")] {
+        for (day, month) in [("2026-12-31", "2026-12"), ("2027-01-01", "2027-01"), ("1969-12-31", "1969-12")]
+        {
             assert_eq!(day.parse::<Day>().unwrap().month().to_string(), month);
         }
         assert_eq!("2026-12".parse::<Month>().unwrap().plus(-23).to_string(), "2025-01");
         assert_eq!("2026-03-01".parse::<Day>().unwrap().plus(-1).to_string(), "2026-02-28");
-        for wrong in ["", "2026-11", "2026-02-30", "20261127", "2026-11-27T00:00", "+2026-1-27", "2026-11-2x"] {
+        for wrong in ["", "2026-11", "2026-02-30", "20261127", "2026-11-27T00:00", "+2026-1-27", "2026-11-2x"]
+        {
             assert!(wrong.parse::<Day>().unwrap_err().contains("write it as 2026-11-27"), "{wrong}");
         }
         for wrong in ["", "2026-13", "2026-11-27", "202611", "2026-1"] {
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_day_is_that_of_the_zone() {
-        let at = |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let at =
+            |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
         for (zone, time, day, hours) in [
             ("UTC", "2026-11-27T23:59:59.999Z", "2026-11-27", 24),
             ("UTC", "2026-11-28T00:00:00Z", "2026-11-28", 24),

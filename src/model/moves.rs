@@ -135,9 +135,14 @@ mod tests {
 
     #[test]
     fn a_fall_is_a_reset() {
-        for (before, now, expected) in
-            [(5, 5, (0, false)), (5, 9, (4, false)), (9, 5, (0, true)), (9, 4, (4, true)), (9, 0, (0, true)), (0, u64::MAX, (u64::MAX, false))]
-        {
+        for (before, now, expected) in [
+            (5, 5, (0, false)),
+            (5, 9, (4, false)),
+            (9, 5, (0, true)),
+            (9, 4, (4, true)),
+            (9, 0, (0, true)),
+            (0, u64::MAX, (u64::MAX, false)),
+        ] {
             assert_eq!(growth(before, now), expected, "{before} {now}");
         }
     }

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
-    LlmUsage, Moment, Moves, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
-    Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
+    LlmUsage, Moment, Moves, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
+    Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -214,6 +214,17 @@ impl Report {
             (young && says).then(|| read.filter(|user| user.online).count())
         };
         counted.or_else(|| u64::try_from(online()?).ok())
+    }
+
+    /// All bytes through each node: by its own counters where the panel keeps them, else as added up from its usage. Never one
+    /// after the other for the same node, because they do not count from the same start.
+    pub fn node_totals(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let counts = |node: &&Node| node.uplink.is_some() || node.downlink.is_some();
+        let own: HashSet<_> = self.nodes.iter().filter(counts).map(|node| &node.label).collect();
+        let counted = self.nodes.iter().filter_map(|node| Some((&node.label, node.bytes()?)));
+        let added_up = self.usage.iter().filter(move |traffic| !own.contains(&traffic.node));
+        counted
+            .chain(added_up.map(|traffic| (&traffic.node, traffic.uplink.saturating_add(traffic.downlink))))
     }
 
     /// Merges one converted fact, read at `now`. Counters continue from the previous reading.

@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, iter, mem, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Counter, Journal, Moment, Moves, NamedUsers, SortedUsers, Timestamp, Unread, Unreadable, User,
-    UserFacts, WalkEnd, WholeList,
+    Counter, Journal, Moment, Moves, NamedUsers, SortedUsers, Timestamp, Unread, Unreadable, User, UserFacts,
+    WalkEnd, WholeList,
 };
 
 /// The users of a target: those of the last finished walk, updated by the present one.
@@ -351,7 +351,8 @@ mod tests {
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
         let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-        users.merge_end(WalkEnd { page, seen, ..WalkEnd::default() }, &mut Journal::default());
+        let end = WalkEnd { page, seen, ..WalkEnd::default() };
+        users.merge_end(end, &mut Journal::default(), &mut Moves::default());
     }
 
     #[test]

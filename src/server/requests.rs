@@ -351,6 +351,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 
 #[cfg(test)]
 pub(super) mod tests {
+    use jiff::tz::TimeZone;
     use tokio::sync::{mpsc, watch};
 
     use super::{super::state::Setup, *};
@@ -359,6 +360,7 @@ pub(super) mod tests {
         clock::{Beats, Clock},
         exposition::{Options, UserLabels},
         model::Timestamp,
+        store::Usage,
         telemetry::Telemetry,
         wording::Voice,
     };
@@ -393,6 +395,7 @@ pub(super) mod tests {
             telemetry: Telemetry::new(),
             setup: setup(),
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(Timestamp::default()), TimeZone::UTC),
             alerts: watch::channel(Arc::default()).1,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,

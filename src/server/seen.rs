@@ -137,6 +137,7 @@ pub(super) mod testing {
         exposition::{Options, UserLabels},
         model::{Report, Timestamp},
         server::{access::Access, config::AccessConfig},
+        store::Usage,
         wording::{Language, Voice},
     };
     use jiff::tz::TimeZone;
@@ -168,6 +169,7 @@ pub(super) mod testing {
             telemetry,
             setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(NOW), TimeZone::UTC),
             alerts: watch::channel(Arc::new(alerts)).1,
             ready: watch::channel(true).1,
             beats: Beats::default(),

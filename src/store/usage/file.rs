@@ -61,13 +61,7 @@ impl Door {
 
 impl UsageFile {
     pub(super) fn in_folder(folder: &Path) -> Self {
-        UsageFile {
-            path: folder.join(NAME),
-            gate: Arc::default(),
-            open: None,
-            is_checked: false,
-            asides: 0,
-        }
+        UsageFile { path: folder.join(NAME), gate: Arc::default(), open: None, is_checked: false, asides: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {

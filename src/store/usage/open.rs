@@ -402,6 +402,6 @@ mod tests {
 
     #[test]
     fn a_row_is_small() {
-        assert!(size_of::<Row>() <= 80, "{}", size_of::<Row>());
+        assert!(size_of::<Row>() <= 88, "{}", size_of::<Row>());
     }
 }

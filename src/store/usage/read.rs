@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, ops::RangeInclusive};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     schema::{self, ids_of},
@@ -92,7 +92,8 @@ pub(super) fn rows(connection: &Connection, query: &UsageQuery) -> Result<Vec<Us
 
 /// The first of the periods that has rows.
 fn next_period(connection: &Connection, by: By, of: RangeInclusive<i32>) -> Result<Option<i32>, Fault> {
-    let sql = format!("SELECT period FROM {} WHERE period BETWEEN ? AND ? ORDER BY period LIMIT 1", by.table());
+    let sql =
+        format!("SELECT period FROM {} WHERE period BETWEEN ? AND ? ORDER BY period LIMIT 1", by.table());
     let mut select = connection.prepare_cached(&sql)?;
     Ok(select.query_row([of.start(), of.end()], |row| row.get(0)).optional()?)
 }
@@ -108,9 +109,14 @@ fn of_subject(
     let mut select = connection.prepare_cached(&sql)?;
     let row = select.query_row(params![period, subject], |row| {
         let place = UsagePlace { period, subject };
-        Ok(UsageRow { place, name: name.to_owned(), used: row.get(0)?, marks: Marks::of_bits(row.get(1)?) })
+        Ok(UsageRow { place, name: name.to_owned(), used: used(row, 0)?, marks: Marks::of_bits(row.get(1)?) })
     });
     Ok(row.optional()?)
+}
+
+/// A sum in a row; one that another program has made negative is none.
+fn used(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
 }
 
 /// The rows of a period, of all subjects of a kind.
@@ -136,7 +142,7 @@ fn of_all(
         |row| {
             Ok(UsageRow {
                 place: UsagePlace { period, subject: row.get(0)? },
-                used: row.get(1)?,
+                used: used(row, 1)?,
                 marks: Marks::of_bits(row.get(2)?),
                 name: row.get(3)?,
             })
@@ -168,8 +174,8 @@ pub(super) fn sums(
     while let Some(period) = next_period(connection, by, first..=*periods.end())? {
         let mut rows = select.query(params![period, sum, until])?;
         while let Some(row) = rows.next()? {
-            let (used, marks) = sums.entry(row.get(0)?).or_default();
-            *used = used.saturating_add(row.get(1)?);
+            let (sum, marks) = sums.entry(row.get(0)?).or_default();
+            *sum = sum.saturating_add(used(row, 1)?);
             *marks = *marks | Marks::of_bits(row.get(2)?);
         }
         first = period.saturating_add(1);

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::subject::{By, Counted, SubjectKind};
-use crate::{model::{Day, Timestamp}, store::fault::Fault};
+use crate::{
+    model::{Day, Timestamp},
+    store::fault::Fault,
+};
 
 /// The version of the tables.
 const VERSION: i64 = 1;
@@ -133,7 +136,8 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
 pub(super) fn prune(transaction: &Transaction<'_>, today: Day, now: Timestamp) -> Result<(), Fault> {
     forget_left(transaction, now)?;
     let previous: Option<i32> =
-        transaction.query_row("SELECT max(period) FROM days WHERE period < ?", [today.number()], |row| row.get(0))?;
+        transaction
+            .query_row("SELECT max(period) FROM days WHERE period < ?", [today.number()], |row| row.get(0))?;
     if previous.is_some_and(|previous| previous < By::Day.first_kept(today)) {
         return Ok(());
     }

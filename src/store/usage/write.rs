@@ -32,10 +32,8 @@ pub(super) fn write(connection: &mut Connection, taken: &Taken) -> Result<(), Fa
         let changes = target.changes(&transaction, day)?;
         put(&transaction, day.day, &changes)?;
     }
-    transaction.execute(
-        "UPDATE targets SET subjects = ? WHERE id = ?",
-        params![target.subjects, target.id],
-    )?;
+    transaction
+        .execute("UPDATE targets SET subjects = ? WHERE id = ?", params![target.subjects, target.id])?;
     transaction.commit()?;
     Ok(())
 }

@@ -58,9 +58,13 @@ impl Shared {
 /// A request to write at once. `done` is dropped when that was tried.
 #[derive(Debug)]
 pub(super) enum Work {
-    Write { done: oneshot::Sender<()> },
+    Write {
+        done: oneshot::Sender<()>,
+    },
     /// Writes for the last time and closes the file.
-    Close { done: oneshot::Sender<()> },
+    Close {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Where it is written.
@@ -183,7 +187,12 @@ impl Writer {
     }
 
     /// Writes what is left, in several transactions, and takes away what is written.
-    fn write_all(&mut self, left: &mut Left, (begins, today): (bool, Day), now: Timestamp) -> Result<(), Fault> {
+    fn write_all(
+        &mut self,
+        left: &mut Left,
+        (begins, today): (bool, Day),
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         self.check(now)?;
         if let Some((ids, since)) = &left.kept {
             self.with(|connection| {
@@ -219,7 +228,10 @@ impl Writer {
         }
     }
 
-    fn with<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         match &mut self.place {
             Place::File(file) => work(file.connection()?),
             Place::Memory(memory) => work(&mut memory.lock().unwrap_or_else(PoisonError::into_inner)),
