@@ -22,6 +22,7 @@ pub(super) enum Route<'p> {
     Target(&'p str),
     Alerts,
     Targets,
+    Usage,
     Silences,
     /// The one with this id.
     Silence(&'p str),
@@ -35,7 +36,7 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 15] = [
+    pub(super) const GOOD: [Route<'static>; 16] = [
         Route::Status,
         Route::TargetPage(""),
         Route::UsersPage(""),
@@ -44,6 +45,7 @@ impl<'p> Route<'p> {
         Route::Target(""),
         Route::Alerts,
         Route::Targets,
+        Route::Usage,
         Route::Silences,
         Route::Silence(""),
         Route::Config,
@@ -54,10 +56,11 @@ impl<'p> Route<'p> {
     ];
 
     /// Those whose path is their label, wherever the metrics are.
-    const FIXED: [Route<'static>; 9] = [
+    const FIXED: [Route<'static>; 10] = [
         Route::Status,
         Route::Alerts,
         Route::Targets,
+        Route::Usage,
         Route::Silences,
         Route::Config,
         Route::Runbook,
@@ -97,6 +100,7 @@ impl<'p> Route<'p> {
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
             Route::Targets => "/api/v1/targets",
+            Route::Usage => "/api/v1/usage",
             Route::Silences => "/api/v1/silences",
             Route::Silence(_) => "/api/v1/silences/{id}",
             Route::Config => "/config",
@@ -163,6 +167,7 @@ mod tests {
             ("/-/ready", "/metrics", "/-/ready"),
             ("/-/ready/", "/metrics", "other"),
             ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/api/v1/usage", "/metrics", "/api/v1/usage"),
             ("/api/v1/silences", "/metrics", "/api/v1/silences"),
             ("/api/v1/silences/x", "/metrics", "/api/v1/silences/{id}"),
             ("/config", "/metrics", "/config"),
