@@ -244,8 +244,8 @@ mod tests {
         ];
         let text = table(&lines);
         let expected = [
-            "TARGET  PERIOD      KIND  NAME             USED  NOTE",
-            "home    2026-11-17  user  ann\u{fffd}[2J        1.4 GiB",
+            "TARGET  PERIOD      KIND  NAME              USED  NOTE",
+            "home    2026-11-17  user  ann\u{fffd}[2J        1.3 GiB",
             "home    2026-11-18  user  b        12,345 tokens  gap",
         ];
         assert_eq!(text.lines().take(3).collect::<Vec<_>>(), expected);

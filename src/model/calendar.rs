@@ -128,6 +128,12 @@ impl Calendar {
         self.day
     }
 
+    /// When the day of a time began.
+    pub fn start_of_day(&mut self, at: Timestamp) -> Timestamp {
+        self.day(at);
+        self.from
+    }
+
     /// When the day of a time ends.
     pub fn end_of_day(&mut self, at: Timestamp) -> Timestamp {
         self.day(at);

@@ -231,6 +231,9 @@ impl Server {
             Route::UsersPage(target) => {
                 self.status(Page::Users(target.to_owned(), Asked::of(head.uri.query()))).await
             }
+            Route::UserPage(target, label) => {
+                self.status(Page::User(target.to_owned(), label.to_owned())).await
+            }
             Route::ReceiverPage(receiver) => self.status(Page::Receiver(receiver.to_owned())).await,
             Route::Runbook => page(self.runbook()),
             Route::Alerts => match Query::of(head.uri.query()) {
@@ -364,6 +367,7 @@ fn methods_of(route: Route<'_>) -> &'static str {
         Route::Status
         | Route::TargetPage(_)
         | Route::UsersPage(_)
+        | Route::UserPage(_, _)
         | Route::ReceiverPage(_)
         | Route::Metrics
         | Route::Target(_)

@@ -6,6 +6,8 @@ const BELOW_SILENCES: &str = "/api/v1/silences/";
 /// Names of targets follow, and perhaps [`USERS`].
 const BELOW_TARGETS: &str = "/targets/";
 const USERS: &str = "/users";
+/// Labels of users follow.
+const BELOW_USERS: &str = "/users/";
 /// Names of receivers follow.
 const BELOW_RECEIVERS: &str = "/receivers/";
 
@@ -16,6 +18,8 @@ pub(super) enum Route<'p> {
     /// The pages of a target, of its users and of a receiver.
     TargetPage(&'p str),
     UsersPage(&'p str),
+    /// That of one of its users, by the label in the path.
+    UserPage(&'p str, &'p str),
     ReceiverPage(&'p str),
     Metrics,
     /// Those of one target.
@@ -36,10 +40,11 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 16] = [
+    pub(super) const GOOD: [Route<'static>; 17] = [
         Route::Status,
         Route::TargetPage(""),
         Route::UsersPage(""),
+        Route::UserPage("", ""),
         Route::ReceiverPage(""),
         Route::Metrics,
         Route::Target(""),
@@ -77,6 +82,11 @@ impl<'p> Route<'p> {
             return Route::Silence(id);
         }
         if let Some(target) = path.strip_prefix(BELOW_TARGETS) {
+            if let Some((target, label)) =
+                target.split_once(BELOW_USERS).filter(|(_, label)| !label.is_empty())
+            {
+                return Route::UserPage(target, label);
+            }
             return target.strip_suffix(USERS).map_or(Route::TargetPage(target), Route::UsersPage);
         }
         if let Some(receiver) = path.strip_prefix(BELOW_RECEIVERS) {
@@ -95,6 +105,7 @@ impl<'p> Route<'p> {
             Route::Status => "/",
             Route::TargetPage(_) => "/targets/{target}",
             Route::UsersPage(_) => "/targets/{target}/users",
+            Route::UserPage(_, _) => "/targets/{target}/users/{user}",
             Route::ReceiverPage(_) => "/receivers/{receiver}",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
@@ -176,6 +187,8 @@ mod tests {
             ("/targets/home", "/metrics", "/targets/{target}"),
             ("/targets/home/users", "/metrics", "/targets/{target}/users"),
             ("/targets/home/users/", "/metrics", "/targets/{target}"),
+            ("/targets/home/users/a", "/metrics", "/targets/{target}/users/{user}"),
+            ("/targets/home/users/a/users/b", "/metrics", "/targets/{target}/users/{user}"),
             ("/targets", "/metrics", "other"),
             ("/receivers/ops", "/metrics", "/receivers/{receiver}"),
             ("", "/metrics", "other"),

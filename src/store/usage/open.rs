@@ -49,8 +49,10 @@ pub(super) struct Row {
     /// The total before the first reading, for a file that does not have it.
     before: Option<u64>,
     first: u64,
-    /// The earlier day of the last reading before, if what it grew up to the first one may be of any day since then.
+    /// The earlier day of the reading before the first one, or near enough to it.
     since: Option<Day>,
+    /// What it grew up to the first reading may be of any day since then.
+    is_late: bool,
     /// Growth from the first reading to the last.
     grown: u64,
     pub(super) last: u64,
@@ -62,8 +64,8 @@ pub(super) struct Row {
 pub(super) struct Used {
     pub(super) used: u64,
     pub(super) marks: PeriodMarks,
-    /// Part of it may be of this day or later ones.
-    pub(super) since: Option<Day>,
+    /// An earlier day, with the marks that it gets too.
+    pub(super) earlier: Option<(Day, Marks)>,
 }
 
 /// The marks of a day and of its month.
@@ -143,10 +145,12 @@ impl Open {
     ) {
         let day = self.calendar.day(now);
         let before = *self.target(target).before.of(counted);
+        let (start, lately) = (self.calendar.start_of_day(now), now.saturating_sub(usual));
         let since = |read: &Move, past: &mut Calendar| {
-            let last = read.last_read.max(before).filter(|last| now.since(*last) > usual)?;
-            let last_day = past.day(last);
-            is_late(last, now, last_day == day, usual).then_some(last_day)
+            let last = read.last_read.max(before).unwrap_or(now);
+            let is_late = is_late(last, now, last >= start, usual);
+            let since = if is_late { last } else { lately };
+            ((since < start).then(|| past.day(since)), is_late)
         };
         let since: Vec<_> = moves.iter().map(|read| since(read, &mut self.past)).collect();
         let open = self.target(target);
@@ -237,7 +241,7 @@ impl OpenDay {
 }
 
 /// Adds readings of a day to its rows, which are sorted by name.
-fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, Option<Day>)>) {
+fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, (Option<Day>, bool))>) {
     let sorted = rows.len();
     for (read, since) in moves {
         let known = rows.get(..sorted).unwrap_or_default();
@@ -258,19 +262,21 @@ fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, Opti
 }
 
 impl Row {
-    fn of(read: Move, since: Option<Day>) -> Self {
+    fn of(read: Move, (since, is_late): (Option<Day>, bool)) -> Self {
         let Move { name, owner, before, total, last_read: _, may_be_reset } = read;
         let marks = PeriodMarks::RESET.only_if(may_be_reset);
-        Row { name, owner, before, first: total, since, grown: 0, last: total, marks }
+        Row { name, owner, before, first: total, since, is_late, grown: 0, last: total, marks }
     }
 
     /// This row and a later one of the same day as one.
     fn then(self, later: Row, day: Day) -> Row {
         let (grown, fell) = growth(self.last, later.first);
-        let gap = later.since.filter(|_| grown > 0).map(|since| PeriodMarks::gap(since, day));
-        let marks = self.marks.with(later.marks).with(gap.unwrap_or_default());
+        let gap = later.since.filter(|_| later.is_late && grown > 0);
+        let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
+        let marks = self.marks.with(later.marks).with(gap);
         Row {
             owner: later.owner.or(self.owner),
+            since: self.since.or(later.since),
             grown: self.grown.saturating_add(grown).saturating_add(later.grown),
             last: later.last,
             marks: marks.with(PeriodMarks::RESET.only_if(fell)),
@@ -281,20 +287,22 @@ impl Row {
     /// Lets what was used on an earlier day count on another one.
     fn move_to(&mut self, from: Day, to: Day) {
         self.since = self.since.min(Some(from)).or(Some(from));
+        self.is_late = true;
         if self.grown > 0 {
             self.marks = self.marks.with(PeriodMarks::gap(from, to));
         }
     }
 
     /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
-    /// starts.
+    /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
     pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
         let base = stored.or(self.before).unwrap_or(self.first);
         let (grown, fell) = growth(base, self.first);
-        let since = self.since.filter(|_| grown > 0);
-        let gap = since.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
+        let gap = self.since.filter(|_| self.is_late && grown > 0);
+        let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
         let marks = self.marks.with(gap).with(PeriodMarks::RESET.only_if(fell));
-        Used { used: grown.saturating_add(self.grown), marks, since }
+        let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
+        Used { used: grown.saturating_add(self.grown), marks, earlier }
     }
 }
 
@@ -325,7 +333,7 @@ mod tests {
     fn used(day: &OpenDay, stored: Option<u64>) -> Vec<(&str, u64, u8, u8)> {
         let rows = day.rows.of(Counted::Users).iter();
         let used = rows.map(|row| {
-            let Used { used, marks, since: _ } = row.used(stored, day.day);
+            let Used { used, marks, earlier: _ } = row.used(stored, day.day);
             (&*row.name, used, marks.day.bits(), marks.month.bits())
         });
         used.collect()

@@ -46,21 +46,24 @@ struct Change {
     total: Option<u64>,
     used: u64,
     marks: PeriodMarks,
-    /// The earlier day that part of it may be of.
-    since: Option<Day>,
+    /// An earlier day, with the marks that it gets too.
+    earlier: Option<(Day, Marks)>,
 }
 
 impl Change {
     fn of(subject: i64, total: Option<u64>, used: Used) -> Self {
-        let Used { used, marks, since } = used;
-        Change { subject, total, used, marks, since }
+        let Used { used, marks, earlier } = used;
+        Change { subject, total, used, marks, earlier }
     }
 
     fn add(&mut self, more: Used) {
-        let Used { used, marks, since } = more;
+        let Used { used, marks, earlier } = more;
         self.used = self.used.saturating_add(used);
         self.marks = self.marks.with(marks);
-        self.since = [self.since, since].into_iter().flatten().min();
+        self.earlier = match (self.earlier, earlier) {
+            (Some((day, marks)), Some((other, more))) => Some((day.min(other), marks | more)),
+            (one, other) => one.or(other),
+        };
     }
 
     fn moved(&self) -> bool {
@@ -189,12 +192,11 @@ fn put(transaction: &Transaction<'_>, day: Day, changes: &[Change]) -> Result<()
             let marks = if by == By::Day { marks.day } else { marks.month };
             add.execute(params![period, subject, (*used).min(LARGEST).cast_signed(), marks.bits()])?;
         }
-        // The earlier period lacks what it may be too much here.
         let sql = format!("UPDATE {} SET marks = marks | ? WHERE period = ? AND subject = ?", by.table());
         let mut mark = transaction.prepare_cached(&sql)?;
-        for Change { subject, since, .. } in changes {
-            if let Some(since) = since.map(|since| by.of(since)).filter(|since| *since != period) {
-                mark.execute(params![Marks::GAP.bits(), since, subject])?;
+        for Change { subject, earlier, .. } in changes {
+            if let Some((day, marks)) = earlier.filter(|(day, _)| by.of(*day) != period) {
+                mark.execute(params![marks.bits(), by.of(day), subject])?;
             }
         }
     }
