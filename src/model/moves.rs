@@ -77,6 +77,8 @@ pub struct Move {
     pub last_read: Option<Timestamp>,
     /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
+    /// The panel says less, which is not believed yet.
+    pub is_falling: bool,
 }
 
 /// The users whose totals have moved since they were last taken, and those that were read for the first time since
@@ -101,10 +103,12 @@ impl Moves {
     pub(super) fn user_was(&mut self, known: &User, user: &User) {
         let Some(from) = self.from else { return };
         let (before, total) = (known.traffic.value(), user.traffic.value());
+        let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
+        let was_due = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
+        // A count that fell and is higher again has dipped, or it was used fast after a reset.
+        let may_be_reset = was_due || known.traffic.is_falling();
         // What an earlier process wrote down may be older than what it knew.
-        if before != total || known.read_at < from {
-            let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
-            let may_be_reset = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
+        if before != total || known.read_at <= from || may_be_reset || user.traffic.is_falling() {
             self.add(user, Some(before), Some(known.read_at), may_be_reset);
         }
     }
@@ -125,6 +129,7 @@ impl Moves {
             total: user.traffic.value(),
             last_read,
             may_be_reset,
+            is_falling: user.traffic.is_falling(),
         });
     }
 }

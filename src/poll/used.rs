@@ -84,6 +84,7 @@ impl Totals {
                     total: *total,
                     last_read: before.map(|(_, at)| at),
                     may_be_reset: false,
+                    is_falling: false,
                 });
             }
         }

@@ -263,8 +263,10 @@ fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, (Opt
 
 impl Row {
     fn of(read: Move, (since, is_late): (Option<Day>, bool)) -> Self {
-        let Move { name, owner, before, total, last_read: _, may_be_reset } = read;
-        let marks = PeriodMarks::RESET.only_if(may_be_reset);
+        let Move { name, owner, before, total, last_read: _, may_be_reset, is_falling } = read;
+        // Within a short time, a subject that is at rest before and after is at rest.
+        let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
+        let marks = PeriodMarks::RESET.only_if(is_reset);
         Row { name, owner, before, first: total, since, is_late, grown: 0, last: total, marks }
     }
 
@@ -298,9 +300,10 @@ impl Row {
     pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
         let base = stored.or(self.before).unwrap_or(self.first);
         let (grown, fell) = growth(base, self.first);
-        let gap = self.since.filter(|_| self.is_late && grown > 0);
-        let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
-        let marks = self.marks.with(gap).with(PeriodMarks::RESET.only_if(fell));
+        let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
+        let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
+        let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
+        let marks = marks.with(gap.unwrap_or_default());
         let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
         Used { used: grown.saturating_add(self.grown), marks, earlier }
     }
@@ -315,7 +318,15 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn read(name: &str, before: Option<u64>, total: u64, last_read: Option<Timestamp>) -> Move {
-        Move { name: name.into(), owner: None, before, total, last_read, may_be_reset: false }
+        Move {
+            name: name.into(),
+            owner: None,
+            before,
+            total,
+            last_read,
+            may_be_reset: false,
+            is_falling: false,
+        }
     }
 
     fn add(open: &mut Open, hours: i64, moves: &[(&str, Option<u64>, u64)]) {

@@ -36,6 +36,7 @@ impl ByHand {
             total,
             last_read,
             may_be_reset: false,
+            is_falling: false,
         };
         self.shared.open().add("home", Counted::Users, vec![read], USUAL, now);
     }
@@ -106,6 +107,7 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
         total: 1050,
         last_read: None,
         may_be_reset: false,
+        is_falling: false,
     };
     third.shared.open().add("home", Counted::Users, vec![read], USUAL, clock.now().wall);
     assert!(third.write());
@@ -294,6 +296,7 @@ fn a_full_disk_loses_nothing() {
             total: total + 1,
             last_read: None,
             may_be_reset: false,
+            is_falling: false,
         });
         shared.open().add("home", Counted::Users, users.collect(), USUAL, NOON);
     };
@@ -341,6 +344,7 @@ async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
         total,
         last_read: None,
         may_be_reset: false,
+        is_falling: false,
     };
     let query = UsageQuery {
         target: "llm".into(),

@@ -25,6 +25,7 @@ async fn history(labels: UserLabels) -> State {
         total,
         last_read: Some(NOW),
         may_be_reset,
+        is_falling: false,
     };
     let usual = Duration::from_secs(600);
     let users = vec![read("=ann", 5, true), read("bob, \"b\"", 7, false)];

@@ -295,6 +295,7 @@ async fn a_user_has_a_page_with_what_was_used() {
             total,
             last_read: Some(last),
             may_be_reset: false,
+            is_falling: false,
         };
         let long_ago = NOW.saturating_sub(Duration::from_secs(5 * 86_400));
         let moves = vec![read("a b", 5 << 30, long_ago), read("gone", 7, NOW)];
@@ -302,9 +303,9 @@ async fn a_user_has_a_page_with_what_was_used() {
         state.usage.write().await;
         let page = asked(&state, &Page::User("home".into(), path.clone()));
         assert!(page.contains(&format!("href=\"../../home\"")) && page.contains("href=\"../users\""));
-        assert!(page.contains("90%") && page.contains("<title>2026-11-18: 5.0 GiB, gap</title>"), "{page}");
+        assert!(page.contains("90%") && page.contains("<title>2026-11-18: 5 GiB, gap</title>"), "{page}");
         assert_eq!((page.matches("class=\"marked\"").count(), page.matches("role=\"img\"").count()), (1, 2));
-        assert!(text(&page, "use").contains("5.0 GiB together, at most 5.0 GiB"));
+        assert!(text(&page, "use").contains("5 GiB together, at most 5 GiB"));
         let of_target = asked(&state, &target("home", ""));
         assert!(of_target.contains("aria-label=\"Use by month from 2024-12 to 2026-11"), "{of_target}");
         let link = format!("href=\"../targets/home/users/{path}\"");
