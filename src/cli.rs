@@ -2,6 +2,7 @@
 
 mod check;
 mod exit;
+mod exporter;
 mod healthcheck;
 mod init;
 mod log;
@@ -13,6 +14,7 @@ mod scrape;
 mod silence;
 mod source;
 mod test_notification;
+mod usage;
 
 use std::{
     fs,
@@ -134,6 +136,8 @@ enum Command {
         #[command(subcommand)]
         command: Box<silence::Command>,
     },
+    /// Prints what was used by day or month, as a running exporter has counted it.
+    Usage(Box<usage::Usage>),
     /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
     /// Checks whether a running exporter is healthy, for containers. Exit code 1 if it is not.
@@ -284,6 +288,7 @@ pub fn main() -> ExitCode {
                 replay::run(&config.source()?, storage, &receivers, list).await
             }
             Command::Silence { command } => command.run().await,
+            Command::Usage(usage) => usage.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {
                 healthcheck::run(|| config.source(), listen).await

@@ -54,7 +54,7 @@ use crate::{
     clock::{self, Beats, Clock},
     config::Config,
     server::{self, Reload, Setup, State, access::Access},
-    store::{Loaded, Store},
+    store::{Loaded, OpenedUsage, Store, Usage},
     telemetry::{self, Telemetry},
     upstream::RefusedKeys,
 };
@@ -106,6 +106,7 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
+        let usage = history(&config, keep, &clock)?;
         let storage_key = StorageKey::new(&store);
         let key = hash_key(&config, keep, &storage_key, &clock)?;
         let telemetry = Telemetry::new();
@@ -116,7 +117,7 @@ impl Daemon {
             Keep::InStorage => RefusedKeys::in_folder(&config.storage.path),
             Keep::Nothing => RefusedKeys::in_memory(),
         };
-        let shared = Shared { board, clock, store, telemetry, beats, refused_keys, storage_key };
+        let shared = Shared { board, clock, store, usage, telemetry, beats, refused_keys, storage_key };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
         let (targets, (receivers, ears)) = (Targets::default(), Receivers::new());
@@ -139,6 +140,7 @@ impl Daemon {
             telemetry: shared.telemetry.clone(),
             setup: is_set_up,
             telemetry_path: telemetry_path.to_owned(),
+            usage: shared.usage.clone(),
             alerts: alerting.active.clone(),
             ready: is_ready,
             reload,
@@ -258,6 +260,11 @@ impl Daemon {
             if timeout(DRAIN, shared.store.close()).await.is_err() {
                 warn!("the storage does not respond and is not closed");
             }
+            if timeout(DRAIN, shared.usage.close()).await.is_err() {
+                warn!(
+                    "the disk does not respond; what was used in the last minutes is counted after the next start"
+                );
+            }
         };
         tokio::select! {
             () = stopped => {}
@@ -265,6 +272,19 @@ impl Daemon {
         }
         unasked.map_or(Ok(()), |why| Err(Ended::Unasked(why)))
     }
+}
+
+/// The history of use. The folder was opened by the store, which locks it.
+fn history(config: &Config, keep: Keep, clock: &Clock) -> Result<Usage, StartError> {
+    let zone = config.alerting.zone.clone();
+    if keep == Keep::Nothing {
+        return Ok(Usage::in_memory(clock, zone));
+    }
+    let OpenedUsage { usage, problem } = Usage::open(&config.storage.path, clock, zone)?;
+    if let Some(problem) = problem {
+        error!("{problem}");
+    }
+    Ok(usage)
 }
 
 /// Sets `ready` once every target was tried, whatever the outcome. Does not end.

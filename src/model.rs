@@ -8,6 +8,7 @@ mod allowance;
 mod attempts;
 mod budget;
 mod by_status;
+mod calendar;
 mod core_reads;
 mod counter;
 mod durable;
@@ -23,6 +24,7 @@ mod journal;
 mod labels;
 mod llm;
 mod matcher;
+mod moves;
 mod nodes;
 mod notice;
 mod own;
@@ -45,6 +47,7 @@ pub use allowance::{Allowance, Counts, NodeAllowances, NodePeriod, NodePeriods};
 pub use attempts::Attempts;
 pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use by_status::ByStatus;
+pub use calendar::{Calendar, Day, Month};
 pub use core_reads::CoreReads;
 pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
@@ -65,6 +68,7 @@ pub use llm::{
     LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
 };
 pub use matcher::{ALERT_LABELS, MatchOp, Matcher, check_label};
+pub use moves::{Marks, Move, Moves, growth, is_late};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };

@@ -7,6 +7,7 @@ pub mod config;
 mod log;
 mod saved;
 mod schedule;
+mod used;
 mod wanted;
 
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     config::PollConfig,
     schedule::{Ended, Schedule},
+    used::Used,
     wanted::Wanted,
 };
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
         CounterChange, CounterFamilies, Fact, Journal, Moment, NodeAllowances, NodePeriods, Outcome, Part,
         PartState, Reason, Report, UserFacts, Users, WalkProgress,
     },
-    store::{SavedUsers, Store},
+    store::{SavedUsers, Store, Usage},
     telemetry::Telemetry,
     upstream::{FetchError, NAMES_AT_ONCE, Notes, Planned, Scope, Step, Upstream, json::OddField},
 };
@@ -70,6 +72,8 @@ pub struct Poller {
     first_read: log::FirstRead,
     /// The store for the users of finished walks.
     store: Option<Store>,
+    /// What the history of use has got; absent: there is none.
+    used: Option<Used>,
     /// When to load the durable counters; absent: they are loaded, or there is no store.
     load_counters_at: Option<Duration>,
     /// When the users of a finished walk were last stored.
@@ -111,6 +115,7 @@ impl Poller {
             lists: log::Lists::default(),
             first_read: log::FirstRead::default(),
             store: None,
+            used: None,
             load_counters_at: None,
             kept: None,
             unkept: false,
@@ -134,6 +139,14 @@ impl Poller {
     #[must_use]
     pub fn allowing(mut self, allowances: NodeAllowances) -> Self {
         self.report.node_periods = NodePeriods::new(allowances);
+        self
+    }
+
+    /// Gives what is used to the history.
+    #[must_use]
+    pub fn counting(mut self, usage: Usage) -> Self {
+        self.report.moves.collect(self.clock.now().wall);
+        self.used = Some(Used::new(usage));
         self
     }
 
@@ -536,7 +549,11 @@ impl Poller {
         let walked = matches!(fact, Fact::Users(UserFacts::WalkEnd(_)));
         let whole = matches!(fact, Fact::Users(UserFacts::Whole(_)));
         self.unkept |= matches!(fact, Fact::Users(_));
+        let counted = used::counted(&fact);
         self.report.merge(fact, now);
+        if let Some(((counted, part), used)) = counted.zip(self.used.as_mut()) {
+            used.were_read(counted, &mut self.report, self.schedule.stale_after(part), now.wall);
+        }
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
         {

@@ -28,6 +28,7 @@ mod stream;
 mod target;
 mod tls;
 
+pub use api::usage::{UsageLine, usage_csv};
 pub use host::own_names;
 pub use route::is_taken;
 pub use state::{AskSilence, Reload, Setup, State};

@@ -35,6 +35,7 @@ mod receiver;
 mod schema;
 mod table;
 mod unusable;
+mod usage;
 mod users;
 mod waiting;
 mod writer;
@@ -71,6 +72,9 @@ pub use key::{KeptKey, existing_hash_key, hash_key};
 pub use loaded::Loaded;
 pub use message::{Message, Packed, Settlement};
 pub use receiver::{LastFailure, ReceiverState};
+pub use usage::{
+    By, Counted, OpenedUsage, SubjectKind, Usage, UsageError, UsagePlace, UsageQuery, UsageRow, UsageSum,
+};
 pub use users::SavedUsers;
 
 /// Requests that may wait for the disk. If the queue is full, callers wait for room.

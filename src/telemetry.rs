@@ -7,6 +7,7 @@ mod heartbeat;
 mod notifications;
 mod process;
 mod registry;
+mod usage;
 
 use std::{env::consts, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use self::{
     notifications::Notifications,
     process::Process,
     registry::{counters, forget, opts, register},
+    usage::UsageHistory,
 };
 
 /// Version of this program.
@@ -69,6 +71,7 @@ struct Inner {
     store_backlog: IntGauge,
     store_size: IntGauge,
     store_errors: IntCounter,
+    usage: UsageHistory,
 }
 
 impl Default for Telemetry {
@@ -206,6 +209,7 @@ impl Telemetry {
                 &registry,
                 IntCounter::with_opts(opts("store_errors_total", "Failed reads and writes of the database.")),
             ),
+            usage: UsageHistory::new(&registry),
             registry,
         }))
     }
@@ -326,6 +330,11 @@ impl Telemetry {
         self.0.store_backlog.set(i64::try_from(backlog).unwrap_or(i64::MAX));
         self.0.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
         self.0.store_errors.inc_by(errors.saturating_sub(self.0.store_errors.get()));
+    }
+
+    /// The state of the history of use. `errors` counts the errors since it was opened.
+    pub fn usage(&self, up: bool, size_bytes: u64, errors: u64) {
+        self.0.usage.set(up, size_bytes, errors);
     }
 
     /// All metrics with their current values. Families without series are left out.

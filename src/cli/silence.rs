@@ -1,7 +1,5 @@
 //! `silence add`, `silence list` and `silence expire`: they ask a running exporter over HTTP.
 
-mod exporter;
-
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -12,8 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::exporter::{Asked, Exporter, plain};
-use super::exit::Done;
+use super::{
+    exit::Done,
+    exporter::{Asked, Exporter, columns, plain},
+};
 use crate::{
     clock::Clock,
     model::{KIND_USER, MatchOp, Matcher, Silence, Timestamp, words::duration},
@@ -222,17 +222,7 @@ fn table(silences: &[Told], now: Timestamp) -> String {
         [&told.id, &told.status.state, &time, &told.created_by, &matchers, &told.comment]
             .map(|text| plain(text))
     }));
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    columns(&rows, &[])
 }
 
 impl Expire {

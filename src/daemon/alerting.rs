@@ -139,6 +139,8 @@ pub(super) async fn watch_storage(shared: Shared) {
         ticks.tick().await;
         let StoreStatus { up, backlog, size_bytes, errors } = shared.store.status();
         shared.telemetry.store(up, backlog, size_bytes, errors);
+        let usage = shared.usage.status();
+        shared.telemetry.usage(usage.up, usage.size_bytes, usage.errors);
         let condition = if up { Condition::Good } else { Condition::Failing("not writable".into()) };
         shared.board.change_own(|own| own.storage = condition);
     }

@@ -166,6 +166,7 @@ impl Running {
         self.listening.send_replace(bound(&listeners));
         self.listeners = listeners;
         self.setup.send_replace(Arc::new(set_up(&config, key, access)));
+        self.shared.usage.set_zone(&config.alerting.zone);
         self.config = config;
         self.commit(new).await;
         Ok(())

@@ -4,7 +4,7 @@ use super::storage_key::StorageKey;
 use crate::{
     board::Board,
     clock::{Beats, Clock},
-    store::Store,
+    store::{Store, Usage},
     telemetry::Telemetry,
     upstream::RefusedKeys,
 };
@@ -15,6 +15,7 @@ pub(super) struct Shared {
     pub(super) board: Board,
     pub(super) clock: Clock,
     pub(super) store: Store,
+    pub(super) usage: Usage,
     pub(super) telemetry: Telemetry,
     pub(super) beats: Beats,
     pub(super) refused_keys: RefusedKeys,

@@ -123,13 +123,15 @@ impl Targets {
         let ids: Vec<_> = targets.iter().map(Report::id).collect();
         // The store logs its own failures.
         drop(shared.store.retain_targets(&ids, shared.clock.now().wall).await);
+        shared.usage.retain_targets(&ids, shared.clock.now().wall);
         let starts = new.into_iter().map(async |NewTarget { target, start, poller, reread }| {
             let id = empty_report(&target).id();
             let saved = match self.ending.contains_key(&id) {
                 true => None,
                 false => shared.store.load_users(&id).await.ok().flatten(),
             };
-            (id, target, start, poller.keeping(shared.store.clone(), saved), reread)
+            let poller = poller.keeping(shared.store.clone(), saved).counting(shared.usage.clone());
+            (id, target, start, poller, reread)
         });
         for (id, target, start, poller, reread) in join_all(starts).await {
             let (stop, stopped) = oneshot::channel();
@@ -153,7 +155,8 @@ impl TargetsPlan {
     /// # Errors
     /// When a certificate or key cannot be used.
     pub(super) fn build(self, shared: &Shared, key: Option<&HashKey>) -> Result<NewTargets, StartError> {
-        let Shared { board, clock, telemetry, beats, refused_keys, store: _, storage_key: _ } = shared;
+        let Shared { board, clock, telemetry, beats, refused_keys, store: _, usage: _, storage_key: _ } =
+            shared;
         let mut new = Vec::new();
         for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();

@@ -31,6 +31,11 @@ impl Counter {
         (!self.unread).then_some(self.value)
     }
 
+    /// Whether the last reading was lower than the value, which is not believed yet.
+    pub(super) fn is_falling(self) -> bool {
+        self.falling
+    }
+
     /// The counter after one more reading.
     #[must_use]
     pub fn then(self, reading: u64) -> Self {

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     Admin, Allowance, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode,
-    LlmState, LlmUsage, Moment, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound, Outcome,
-    Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts,
+    LlmState, LlmUsage, Moment, Moves, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound,
+    Outcome, Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts,
     UserNodeTraffic, Users, WalkProgress,
 };
 
@@ -64,6 +64,8 @@ pub struct Report {
     pub omitted: BTreeMap<Part, usize>,
     pub history: History,
     pub journal: Journal,
+    /// What users used since it was last taken.
+    pub moves: Moves,
 }
 
 impl Report {
@@ -109,6 +111,7 @@ impl Report {
             omitted: BTreeMap::new(),
             history: History::default(),
             journal: Journal::default(),
+            moves: Moves::default(),
         }
     }
 
@@ -227,6 +230,17 @@ impl Report {
         counted.or_else(|| u64::try_from(online()?).ok())
     }
 
+    /// All bytes through each node: by its own counters where the panel keeps them, else as added up from its usage. Never one
+    /// after the other for the same node, because they do not count from the same start.
+    pub fn node_totals(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let counts = |node: &&Node| node.uplink.is_some() || node.downlink.is_some();
+        let own: HashSet<_> = self.nodes.iter().filter(counts).map(|node| &node.label).collect();
+        let counted = self.nodes.iter().filter_map(|node| Some((&node.label, node.bytes()?)));
+        let added_up = self.usage.iter().filter(move |traffic| !own.contains(&traffic.node));
+        counted
+            .chain(added_up.map(|traffic| (&traffic.node, traffic.uplink.saturating_add(traffic.downlink))))
+    }
+
     /// Merges one converted fact, read at `now`. Counters continue from the previous reading.
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
@@ -250,7 +264,9 @@ impl Report {
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
             Fact::Outbounds(outbounds) => self.merge_outbounds(outbounds, now),
-            Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts, &mut self.journal, now),
+            Fact::Users(facts) => {
+                Arc::make_mut(&mut self.users).merge(facts, &mut self.journal, &mut self.moves, now);
+            }
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),

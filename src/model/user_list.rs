@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, iter, mem, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Counter, Journal, Moment, NamedUsers, SortedUsers, Timestamp, Unread, Unreadable, User, UserFacts,
+    Counter, Journal, Moment, Moves, NamedUsers, SortedUsers, Timestamp, Unread, Unreadable, User, UserFacts,
     WalkEnd, WholeList,
 };
 
@@ -147,23 +147,23 @@ impl Users {
         self.forget(&gone, journal, now);
     }
 
-    /// What changes by it is noted in `journal`.
-    pub(super) fn merge(&mut self, facts: UserFacts, journal: &mut Journal, now: Moment) {
+    /// What changes by it is noted in `journal`, and what was used in `moves`.
+    pub(super) fn merge(&mut self, facts: UserFacts, journal: &mut Journal, moves: &mut Moves, now: Moment) {
         match facts {
-            UserFacts::Page(page) => self.merge_page(page, journal),
-            UserFacts::WalkEnd(end) => self.merge_end(end, journal),
-            UserFacts::Whole(list) => self.merge_whole(list, journal, now),
-            UserFacts::Named(named) => self.merge_named(named, journal, now),
+            UserFacts::Page(page) => self.merge_page(page, journal, moves),
+            UserFacts::WalkEnd(end) => self.merge_end(end, journal, moves),
+            UserFacts::Whole(list) => self.merge_whole(list, journal, moves, now),
+            UserFacts::Named(named) => self.merge_named(named, journal, moves, now),
         }
     }
 
     /// Merges users that were requested by name.
-    fn merge_named(&mut self, named: NamedUsers, journal: &mut Journal, now: Moment) {
+    fn merge_named(&mut self, named: NamedUsers, journal: &mut Journal, moves: &mut Moves, now: Moment) {
         let found = named.found.iter().map(|user| &user.name);
         for name in found.chain(&named.gone) {
             self.missing.remove(name);
         }
-        self.merge_page(named.found, journal);
+        self.merge_page(named.found, journal, moves);
         self.forget(&named.gone, journal, now);
     }
 
@@ -174,11 +174,11 @@ impl Users {
 
     /// Merges users read on a walk. Counters of known users continue; other users stay as they are. New users beyond the
     /// cap are left out.
-    fn merge_page(&mut self, page: Vec<User>, journal: &mut Journal) {
+    fn merge_page(&mut self, page: Vec<User>, journal: &mut Journal, moves: &mut Moves) {
         let mut new = Vec::new();
         for user in page {
             match self.list.get_mut(&user.name) {
-                Some(known) => *known = gone_on(known, user, journal),
+                Some(known) => *known = gone_on(known, user, journal, moves),
                 None => new.push(user),
             }
         }
@@ -187,13 +187,14 @@ impl Users {
             if self.walked_since.is_some() {
                 self.arrived.push(arrival(&user));
             }
+            moves.user_came(&user, self.complete_since());
             self.list.insert(user);
         }
     }
 
     /// Merges a walk's last page and records which users the walk did not find.
-    fn merge_end(&mut self, end: WalkEnd, journal: &mut Journal) {
-        self.merge_page(end.page, journal);
+    fn merge_end(&mut self, end: WalkEnd, journal: &mut Journal, moves: &mut Moves) {
+        self.merge_page(end.page, journal, moves);
         let missing = self.list.iter().filter(|user| !end.seen.contains(&user.name));
         let missing = missing.map(|user| {
             let agreed = self.missing.get(&user.name).copied().unwrap_or(0);
@@ -215,14 +216,14 @@ impl Users {
 
     /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
     /// panel may return an empty or an incomplete list for a moment. New users beyond the cap are left out.
-    fn merge_whole(&mut self, whole: WholeList, journal: &mut Journal, now: Moment) {
+    fn merge_whole(&mut self, whole: WholeList, journal: &mut Journal, moves: &mut Moves, now: Moment) {
         let known = mem::take(&mut self.list);
         let mut read = self.order.sorted(whole.users).peekable();
         let (mut missing, mut new) = (BTreeMap::new(), Vec::new());
         for user in known.iter() {
             new.extend(iter::from_fn(|| read.next_if(|read| read.name < user.name)));
             if let Some(read) = read.next_if(|read| read.name == user.name) {
-                self.list.push(gone_on(user, read, journal));
+                self.list.push(gone_on(user, read, journal, moves));
                 continue;
             }
             let agreed = self.missing.get(&user.name).map_or(1, |agreed| agreed + 1);
@@ -240,6 +241,9 @@ impl Users {
         if self.walked_since.is_some() {
             self.note_arrived(new.iter().map(arrival), &whole.unreadable, journal);
         }
+        // One that comes while another one goes may be the same user under another name.
+        let missing_before = self.complete_since().filter(|_| missing.is_empty());
+        new.iter().for_each(|user| moves.user_came(user, missing_before));
         self.walked = self.list.len() - missing.len() + new.len();
         new.into_iter().for_each(|user| self.list.insert(user));
         self.list.shrink();
@@ -249,6 +253,12 @@ impl Users {
         self.total = None;
         self.unreadable = whole.unreadable;
         (self.is_restored, self.lacks_beside) = (false, false);
+    }
+
+    /// When the last whole list was begun, if it surely had every user.
+    fn complete_since(&self) -> Option<Timestamp> {
+        let is_complete = !self.lacks_beside && self.omitted == 0 && self.unreadable.rows == 0;
+        self.walked_since.filter(|_| is_complete).map(|since| since.wall)
     }
 
     /// Notes users whom the last whole list did not have, and this one has; unless they may be among the rows that could
@@ -294,7 +304,7 @@ fn arrival(user: &User) -> (Arc<str>, Timestamp) {
 }
 
 /// A user after one more reading. Counters continue from the known ones.
-fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
+fn gone_on(known: &User, read: User, journal: &mut Journal, moves: &mut Moves) -> User {
     let lacks = |fact| read.unread.has(fact);
     let mut user = User {
         // Reuses the known name's allocation, so that updates do not fragment memory.
@@ -318,6 +328,7 @@ fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
         (user.extra.uplink, user.extra.downlink) = (uplink, downlink);
     }
     journal.user_was(known, &user);
+    moves.user_was(known, &user);
     user
 }
 
@@ -331,7 +342,7 @@ mod tests {
     }
 
     fn merge(users: &mut Users, facts: UserFacts) {
-        users.merge(facts, &mut Journal::default(), Moment::default());
+        users.merge(facts, &mut Journal::default(), &mut Moves::default(), Moment::default());
     }
 
     fn compare(users: &mut Users, total: Option<u64>) {
@@ -341,7 +352,8 @@ mod tests {
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
         let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-        users.merge_end(WalkEnd { page, seen, ..WalkEnd::default() }, &mut Journal::default());
+        let end = WalkEnd { page, seen, ..WalkEnd::default() };
+        users.merge_end(end, &mut Journal::default(), &mut Moves::default());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(super) mod alerts;
 pub(super) mod silences;
 pub(super) mod targets;
+pub(super) mod usage;
 
 use serde::Serialize;
 

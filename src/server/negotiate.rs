@@ -63,6 +63,15 @@ pub(super) fn coding(headers: &HeaderMap) -> Coding {
     if gzip > 0 && gzip >= identity { Coding::Gzip } else { Coding::Identity }
 }
 
+/// Whether the client likes CSV better than JSON.
+pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
+    let quality = |names: &[&str]| {
+        let fits = |item: &Item<'_>| names.iter().any(|name| item.name.eq_ignore_ascii_case(name));
+        items(headers, &ACCEPT).filter(fits).map(|item| item.quality()).max().unwrap_or(0)
+    };
+    quality(&["text/csv"]) > quality(&["application/json", "*/*"])
+}
+
 /// One of the things a header lists.
 struct Item<'h> {
     name: &'h str,

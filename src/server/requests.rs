@@ -11,7 +11,7 @@ use hyper::{
     body::{Body, Incoming},
     header::{
         CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName,
-        HeaderValue, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        HeaderValue, LINK, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
     http::request::Parts,
 };
@@ -23,7 +23,7 @@ use super::{
     answer::{
         Answer, PLAIN, answer, bad_request, busy, fresh, json, methods, not_allowed, plain, unwritable,
     },
-    api::{self, alerts::Query},
+    api::{self, alerts::Query, usage},
     commands::{self, MAX_BODY, is_of_a_page},
     connections::{Connections, Place},
     host, negotiate,
@@ -38,6 +38,9 @@ use crate::exposition::Coding;
 
 /// Scrapes that are answered at the same time; further ones wait. `connections` limits the sending.
 pub(super) const MAX_SCRAPES: usize = 40;
+
+/// Requests that read the history of use at the same time; further ones wait.
+const MAX_READS: usize = 4;
 
 /// Scrapes that waited so long are refused. Scrapers usually give up after ten seconds.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
@@ -57,6 +60,8 @@ pub(super) struct Server {
     alert_pages: SharedPage<Query>,
     targets: SharedPage,
     silences: SharedPage,
+    /// Held while the history of use is read.
+    reads: Arc<Semaphore>,
     /// Made for the first request.
     runbook: OnceLock<Option<Bytes>>,
 }
@@ -79,6 +84,7 @@ impl Server {
             alert_pages: SharedPage::default(),
             targets: SharedPage::default(),
             silences: SharedPage::default(),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
             runbook: OnceLock::new(),
             state,
         }
@@ -225,6 +231,9 @@ impl Server {
             Route::UsersPage(target) => {
                 self.status(Page::Users(target.to_owned(), Asked::of(head.uri.query()))).await
             }
+            Route::UserPage(target, label) => {
+                self.status(Page::User(target.to_owned(), label.to_owned())).await
+            }
             Route::ReceiverPage(receiver) => self.status(Page::Receiver(receiver.to_owned())).await,
             Route::Runbook => page(self.runbook()),
             Route::Alerts => match Query::of(head.uri.query()) {
@@ -237,6 +246,7 @@ impl Server {
             Route::Targets => {
                 json_or_error(self.targets.get(&self.state, (), |seen, ()| api::targets::json(seen)).await)
             }
+            Route::Usage => self.usage(head.uri.query(), headers).await,
             Route::Silences => {
                 json_or_error(self.silences.get(&self.state, (), |seen, ()| api::silences::json(seen)).await)
             }
@@ -268,6 +278,41 @@ impl Server {
         let is_usual = asked == Page::Status(Asked::default());
         let pages = if is_usual { &self.status } else { &self.status_pages };
         page(pages.get(&self.state, asked, status::html).await)
+    }
+
+    async fn usage(&self, parameters: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
+        let query = match usage::Query::of(parameters, negotiate::wants_csv(headers)) {
+            Ok(query) => query,
+            Err(why) => return json(StatusCode::BAD_REQUEST, api::bad_data(&why)),
+        };
+        // It fails only when the server is dropped.
+        let Ok(permit) = Arc::clone(&self.reads).acquire_owned().await else { return unwritable() };
+        let (seen, history) = (Seen::now(&self.state), self.state.usage.clone());
+        let format = query.format;
+        let read = tokio::task::spawn_blocking(move || {
+            let page = usage::page(&seen, &history, &query);
+            drop(permit);
+            page
+        });
+        let mut response = match read.await {
+            Ok(Ok(page)) => {
+                let kind =
+                    if format == usage::Format::Csv { "text/csv; charset=utf-8" } else { "application/json" };
+                let mut response = fresh(answer(StatusCode::OK, kind, vec![page.text.into()]));
+                let link = page.next.map(|next| format!("<?{next}>; rel=\"next\""));
+                if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+                    response.headers_mut().insert(LINK, link);
+                }
+                response
+            }
+            Ok(Err(refused)) => {
+                let (status, text) = refused.answer();
+                json(status, text)
+            }
+            Err(_) => unwritable(),
+        };
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        response
     }
 
     fn runbook(&self) -> Option<Bytes> {
@@ -322,11 +367,13 @@ fn methods_of(route: Route<'_>) -> &'static str {
         Route::Status
         | Route::TargetPage(_)
         | Route::UsersPage(_)
+        | Route::UserPage(_, _)
         | Route::ReceiverPage(_)
         | Route::Metrics
         | Route::Target(_)
         | Route::Alerts
         | Route::Targets
+        | Route::Usage
         | Route::Config
         | Route::Runbook
         | Route::Healthy
@@ -351,6 +398,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 
 #[cfg(test)]
 pub(super) mod tests {
+    use jiff::tz::TimeZone;
     use tokio::sync::{mpsc, watch};
 
     use super::{super::state::Setup, *};
@@ -359,6 +407,7 @@ pub(super) mod tests {
         clock::{Beats, Clock},
         exposition::{Options, UserLabels},
         model::Timestamp,
+        store::Usage,
         telemetry::Telemetry,
         wording::Voice,
     };
@@ -393,6 +442,7 @@ pub(super) mod tests {
             telemetry: Telemetry::new(),
             setup: setup(),
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(Timestamp::default()), TimeZone::UTC),
             alerts: watch::channel(Arc::default()).1,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,

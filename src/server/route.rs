@@ -6,6 +6,8 @@ const BELOW_SILENCES: &str = "/api/v1/silences/";
 /// Names of targets follow, and perhaps [`USERS`].
 const BELOW_TARGETS: &str = "/targets/";
 const USERS: &str = "/users";
+/// Labels of users follow.
+const BELOW_USERS: &str = "/users/";
 /// Names of receivers follow.
 const BELOW_RECEIVERS: &str = "/receivers/";
 
@@ -16,12 +18,15 @@ pub(super) enum Route<'p> {
     /// The pages of a target, of its users and of a receiver.
     TargetPage(&'p str),
     UsersPage(&'p str),
+    /// That of one of its users, by the label in the path.
+    UserPage(&'p str, &'p str),
     ReceiverPage(&'p str),
     Metrics,
     /// Those of one target.
     Target(&'p str),
     Alerts,
     Targets,
+    Usage,
     Silences,
     /// The one with this id.
     Silence(&'p str),
@@ -35,15 +40,17 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 15] = [
+    pub(super) const GOOD: [Route<'static>; 17] = [
         Route::Status,
         Route::TargetPage(""),
         Route::UsersPage(""),
+        Route::UserPage("", ""),
         Route::ReceiverPage(""),
         Route::Metrics,
         Route::Target(""),
         Route::Alerts,
         Route::Targets,
+        Route::Usage,
         Route::Silences,
         Route::Silence(""),
         Route::Config,
@@ -54,10 +61,11 @@ impl<'p> Route<'p> {
     ];
 
     /// Those whose path is their label, wherever the metrics are.
-    const FIXED: [Route<'static>; 9] = [
+    const FIXED: [Route<'static>; 10] = [
         Route::Status,
         Route::Alerts,
         Route::Targets,
+        Route::Usage,
         Route::Silences,
         Route::Config,
         Route::Runbook,
@@ -74,6 +82,11 @@ impl<'p> Route<'p> {
             return Route::Silence(id);
         }
         if let Some(target) = path.strip_prefix(BELOW_TARGETS) {
+            if let Some((target, label)) =
+                target.split_once(BELOW_USERS).filter(|(_, label)| !label.is_empty())
+            {
+                return Route::UserPage(target, label);
+            }
             return target.strip_suffix(USERS).map_or(Route::TargetPage(target), Route::UsersPage);
         }
         if let Some(receiver) = path.strip_prefix(BELOW_RECEIVERS) {
@@ -92,11 +105,13 @@ impl<'p> Route<'p> {
             Route::Status => "/",
             Route::TargetPage(_) => "/targets/{target}",
             Route::UsersPage(_) => "/targets/{target}/users",
+            Route::UserPage(_, _) => "/targets/{target}/users/{user}",
             Route::ReceiverPage(_) => "/receivers/{receiver}",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
             Route::Targets => "/api/v1/targets",
+            Route::Usage => "/api/v1/usage",
             Route::Silences => "/api/v1/silences",
             Route::Silence(_) => "/api/v1/silences/{id}",
             Route::Config => "/config",
@@ -163,6 +178,7 @@ mod tests {
             ("/-/ready", "/metrics", "/-/ready"),
             ("/-/ready/", "/metrics", "other"),
             ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/api/v1/usage", "/metrics", "/api/v1/usage"),
             ("/api/v1/silences", "/metrics", "/api/v1/silences"),
             ("/api/v1/silences/x", "/metrics", "/api/v1/silences/{id}"),
             ("/config", "/metrics", "/config"),
@@ -171,6 +187,8 @@ mod tests {
             ("/targets/home", "/metrics", "/targets/{target}"),
             ("/targets/home/users", "/metrics", "/targets/{target}/users"),
             ("/targets/home/users/", "/metrics", "/targets/{target}"),
+            ("/targets/home/users/a", "/metrics", "/targets/{target}/users/{user}"),
+            ("/targets/home/users/a/users/b", "/metrics", "/targets/{target}/users/{user}"),
             ("/targets", "/metrics", "other"),
             ("/receivers/ops", "/metrics", "/receivers/{receiver}"),
             ("", "/metrics", "other"),

@@ -15,6 +15,7 @@ use super::state::{Setup, State};
 use crate::{
     board::View,
     model::{ActiveAlert, ActiveAlerts, Moment},
+    store::Usage,
     telemetry::{ReceiverStatus, Telemetry},
     wording::{About, Told, Voice},
 };
@@ -28,6 +29,7 @@ pub(super) struct Seen {
     pub(super) alerts: Arc<ActiveAlerts>,
     pub(super) setup: Arc<Setup>,
     pub(super) now: Moment,
+    pub(super) usage: Usage,
     pub(super) telemetry: Telemetry,
     pub(super) telemetry_path: String,
     /// Of this program.
@@ -41,6 +43,7 @@ impl Seen {
             alerts: Arc::clone(&state.alerts.borrow()),
             setup: Arc::clone(&state.setup.borrow()),
             now: state.clock.now(),
+            usage: state.usage.clone(),
             telemetry: state.telemetry.clone(),
             telemetry_path: state.telemetry_path.clone(),
             version: state.version,
@@ -137,6 +140,7 @@ pub(super) mod testing {
         exposition::{Options, UserLabels},
         model::{Report, Timestamp},
         server::{access::Access, config::AccessConfig},
+        store::Usage,
         wording::{Language, Voice},
     };
     use jiff::tz::TimeZone;
@@ -168,6 +172,7 @@ pub(super) mod testing {
             telemetry,
             setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(NOW), TimeZone::UTC),
             alerts: watch::channel(Arc::new(alerts)).1,
             ready: watch::channel(true).1,
             beats: Beats::default(),

@@ -10,6 +10,7 @@ use crate::{
     clock::{Beats, Clock},
     exposition::Options,
     model::{ActiveAlerts, SilenceChange, SilenceError},
+    store::Usage,
     telemetry::Telemetry,
     wording::Voice,
 };
@@ -23,6 +24,8 @@ pub struct State {
     pub setup: watch::Receiver<Arc<Setup>>,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
+    /// What users, admins, nodes and client keys use by day and month.
+    pub usage: Usage,
     /// What is pending and firing.
     pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.

@@ -3,6 +3,7 @@
 //! [`html`] gathers what the templates show. Of the users and alerts, of which there may be tens of thousands, a few are
 //! chosen on one pass, and names are looked at only then.
 
+mod chart;
 mod list;
 mod llm;
 mod receivers;
@@ -12,6 +13,7 @@ mod targets;
 mod text;
 mod top;
 mod trouble;
+mod user;
 mod user_table;
 mod users;
 
@@ -22,6 +24,7 @@ use serde::Serialize;
 
 pub(super) use self::list::Asked;
 use self::{
+    chart::Use,
     list::Table,
     llm::LlmRow,
     receivers::{Receiver, Receivers},
@@ -29,12 +32,14 @@ use self::{
     silences::Silences,
     targets::{CredentialRow, NodeRow, PartRow, Target},
     text::name,
+    user::{Found, UserPage},
     user_table::UserTable,
     users::Users,
 };
 use super::{seen::Seen, state::State};
 use crate::{
     model::{Report, words::count},
+    store::SubjectKind,
     telemetry,
 };
 
@@ -56,6 +61,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("user_table.html", include_str!("status/user_table.html")),
         ("receiver.html", include_str!("status/receiver.html")),
         ("alerts.html", include_str!("status/alerts.html")),
+        ("user.html", include_str!("status/user.html")),
+        ("use.html", include_str!("status/use.html")),
         ("users.html", include_str!("status/users.html")),
         ("silences.html", include_str!("status/silences.html")),
     ] {
@@ -71,6 +78,8 @@ pub(super) enum Page {
     Target(String, Asked),
     /// The users of a target.
     Users(String, Asked),
+    /// One of them, by the label in the path.
+    User(String, String),
     Receiver(String),
 }
 
@@ -79,7 +88,7 @@ impl Page {
     pub(super) fn exists(&self, state: &State) -> bool {
         match self {
             Page::Status(_) => true,
-            Page::Target(target, _) | Page::Users(target, _) => {
+            Page::Target(target, _) | Page::Users(target, _) | Page::User(target, _) => {
                 state.board.view().reports.iter().any(|report| *report.target == **target)
             }
             Page::Receiver(receiver) => {
@@ -94,6 +103,7 @@ impl Page {
             Page::Status(_) => "./",
             Page::Target(..) | Page::Receiver(_) => "../",
             Page::Users(..) => "../../",
+            Page::User(..) => "../../../",
         }
     }
 }
@@ -161,6 +171,8 @@ struct TargetPage {
     credentials: Option<Table<CredentialRow>>,
     has_users: bool,
     /// Sections in HTML.
+    #[serde(rename = "use")]
+    used: String,
     alerts: String,
     users: String,
 }
@@ -184,6 +196,14 @@ pub(super) fn html(seen: &Seen, page: &Page) -> Result<Vec<u8>, Error> {
         Page::Users(target, asked) => {
             let content = UserTable::new(seen, report(target)?, asked);
             (format!("users of {}", name(target)), render("user_table.html", base, seen, content)?)
+        }
+        Page::User(target, label) => {
+            let report = report(target)?;
+            let found = Found::new(seen, report, label);
+            let used = found.as_ref().map(|found| Use::of(seen, report, SubjectKind::User, &found.stored));
+            let used = used.map(|used| render("use.html", base, seen, used)).transpose()?;
+            let content = UserPage::new(seen, report, found.as_ref(), used.unwrap_or_default());
+            (format!("user of {}", name(target)), render("user.html", base, seen, content)?)
         }
         Page::Receiver(receiver) => {
             let content = Receiver::new(seen, receiver).ok_or_else(gone)?;
@@ -253,6 +273,7 @@ fn target_page(seen: &Seen, base: &'static str, report: &Report, asked: &Asked) 
         nodes: targets::nodes(report, asked, now),
         credentials: targets::credentials(report, asked, now),
         has_users: !report.users.list().is_empty(),
+        used: render("use.html", base, seen, Use::of(seen, report, SubjectKind::Target, ""))?,
         alerts: render("alerts.html", base, seen, Alerts::new(seen, of, ALERTS_OF_TARGET))?,
         users: render("users.html", base, seen, Users::new(seen, of))?,
     })

@@ -314,7 +314,7 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
 }
 
 /// Runs SQLite's check of the file structure.
-fn check(connection: &Connection) -> Result<(), Fault> {
+pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     // A title may come before it.
     match found.lines().last() {

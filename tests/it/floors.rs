@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("alert", &["board", "clock", "model", "store", "wording"]),
     ("notify", &["board", "clock", "http", "model", "secret", "telemetry", "wording"]),
     ("dispatch", &["alert", "board", "clock", "model", "notify", "store", "telemetry"]),
-    ("server", &["board", "clock", "exposition", "file", "model", "secret", "telemetry", "wording"]),
+    ("server", &["board", "clock", "exposition", "file", "model", "secret", "store", "telemetry", "wording"]),
     (
         "config",
         &[

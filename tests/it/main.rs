@@ -41,6 +41,7 @@ mod storage;
 mod store;
 mod systemd;
 mod tls;
+mod usage;
 mod web_config;
 mod webhook;
 mod wording;

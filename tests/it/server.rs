@@ -2,6 +2,7 @@
 
 use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use jiff::tz::TimeZone;
 use proxymeter::{
     alert::{
         config::{AlertingConfig, RuleConfig},
@@ -16,6 +17,7 @@ use proxymeter::{
         Timestamp, User, UserFacts, UserNames, WalkEnd,
     },
     server::{Setup, State, access::Access, serve},
+    store::Usage,
     telemetry::Telemetry,
     wording::Voice,
 };
@@ -73,6 +75,7 @@ impl Daemon {
             telemetry: telemetry.clone(),
             setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(Timestamp::from_secs(1_790_000_000)), TimeZone::UTC),
             alerts: is_active,
             ready: readiness,
             reload: mpsc::channel(1).0,

@@ -1,3 +1,7 @@
+use std::borrow::Cow;
+
+use form_urlencoded::{byte_serialize, parse};
+
 /// Characters of a name that are shown.
 const LONGEST_NAME: usize = 64;
 
@@ -31,6 +35,25 @@ fn is_unseen(c: char) -> bool {
     )
 }
 
+/// A label as the last part of a path; absent: it is too long for one.
+pub(super) fn in_path(label: &str) -> Option<String> {
+    let is_short = label.len() <= LONGEST_IN_PATH;
+    is_short.then(|| byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20"))
+}
+
+/// Bytes of a label that has a page.
+const LONGEST_IN_PATH: usize = 256;
+
+/// What [`in_path`] was given. In a path, a plus sign is one.
+pub(super) fn of_path(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
+    let text = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let pair = parse(text.as_bytes()).next().map(|(label, _)| label.into_owned());
+    pair.unwrap_or_default().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +75,18 @@ mod tests {
         assert_eq!(name(&"ж".repeat(64)).chars().count(), 64);
         let cut = name(&"ж".repeat(10_000));
         assert!(cut.chars().count() == 65 && cut.ends_with('…'));
+    }
+
+    #[test]
+    fn every_label_has_a_path() {
+        for label in ["ann", "a b", "a+b", "a/b", "50%", "a&b=c", "ж?#", "..", ".", "<script>", "a%2Fb"] {
+            let path = in_path(label).unwrap();
+            assert!(
+                path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%.-_*".contains(&byte)),
+                "{path}"
+            );
+            assert_eq!(of_path(&path), label);
+        }
+        assert_eq!(of_path("a+b@c"), "a+b@c");
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     list::{Asked, Column, LONGEST_SEARCH, Table},
     rows::When,
-    text::name,
+    text::{in_path, name},
     users::{by_share, lacks},
 };
 use crate::{
@@ -34,9 +34,12 @@ pub(super) struct UserTable {
     lacks: Option<String>,
 }
 
+/// What is shown of a user.
 #[derive(Serialize)]
-struct UserRow {
+pub(super) struct UserRow {
     user: String,
+    /// Its page, below that of the target's users; absent: it has none.
+    link: Option<String>,
     /// Absent, as below: the last answer did not say.
     status: Option<&'static str>,
     used: Option<String>,
@@ -117,7 +120,7 @@ fn end(user: &User) -> (u8, Option<crate::model::Timestamp>) {
 }
 
 impl UserRow {
-    fn new(seen: &Seen, report: &Report, label: &str, user: &User) -> Self {
+    pub(super) fn new(seen: &Seen, report: &Report, label: &str, user: &User) -> Self {
         let now = seen.now.wall;
         let says = |fact| !user.unread.has(fact);
         let quota = limit(user).filter(|_| says(Unread::LIMIT) && says(Unread::USED)).map(|limit| {
@@ -132,6 +135,7 @@ impl UserRow {
         };
         UserRow {
             user: name(label),
+            link: in_path(label),
             status: says(Unread::STATUS).then(|| user.status.label()),
             used: says(Unread::USED).then(|| bytes(user.used)),
             quota,

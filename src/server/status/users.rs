@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     rows::{Shown, When},
-    text::name,
+    text::{in_path, name},
     top::top,
 };
 use crate::{
@@ -47,6 +47,8 @@ struct Missing {
 #[derive(Serialize)]
 struct QuotaRow {
     user: String,
+    /// Its page, below those of all targets; absent: it has none.
+    link: Option<String>,
     target: String,
     /// Whole percent, rounded down.
     percent: u128,
@@ -59,6 +61,8 @@ struct QuotaRow {
 #[derive(Serialize)]
 struct ExpiryRow {
     user: String,
+    /// Its page, below those of all targets; absent: it has none.
+    link: Option<String>,
     target: String,
     ends: When,
 }
@@ -85,6 +89,10 @@ impl Users {
 
         let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
         let target = |target: &Arc<str>| name(target);
+        let link = |target: &Arc<str>, user: &User| {
+            let label = labels.of(&user.name).unwrap_or_default();
+            Some(format!("{target}/users/{}", in_path(&label)?))
+        };
         let mut missing: Vec<_> = reports().filter_map(|report| Missing::new(report, now)).collect();
         let missing_more = missing.len().saturating_sub(MISSING_SHOWN);
         missing.truncate(MISSING_SHOWN);
@@ -100,6 +108,7 @@ impl Users {
                     let percent = u128::from(user.used) * 100 / u128::from(*limit);
                     QuotaRow {
                         user: label(user),
+                        link: link(of, user),
                         target: target(of),
                         percent,
                         bar: percent.min(100),
@@ -114,6 +123,7 @@ impl Users {
                 .iter()
                 .map(|(of, user, end)| ExpiryRow {
                     user: label(user),
+                    link: link(of, user),
                     target: target(of),
                     ends: When::new(*end, now.wall),
                 })

@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::tz::TimeZone;
 use proxymeter::{
     board::Board,
     clock::{Beats, Clock},
@@ -21,6 +22,7 @@ use proxymeter::{
         config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion, Users},
         serve,
     },
+    store::Usage,
     telemetry::Telemetry,
     wording::Voice,
 };
@@ -93,6 +95,7 @@ impl Port {
             telemetry: telemetry.clone(),
             setup: current,
             telemetry_path: "/metrics".to_owned(),
+            usage: Usage::in_memory(&Clock::starting_at(Timestamp::from_secs(1_790_000_000)), TimeZone::UTC),
             alerts: is_active,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,

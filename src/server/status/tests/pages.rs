@@ -1,7 +1,10 @@
 //! The pages below the status page.
 
 use super::*;
-use crate::model::{Counter, LastOnline, NodeTraffic, Unread};
+use crate::{
+    model::{Counter, LastOnline, Move, NodeTraffic, Unread},
+    store::Counted,
+};
 
 fn target(name: &str, parameters: &str) -> Page {
     Page::Target(name.to_owned(), Asked::of(Some(parameters)))
@@ -269,4 +272,50 @@ async fn only_what_is_configured_has_a_page() {
     }
     let new = asked(&state, &target("home", ""));
     assert!(new.contains("Not tried yet.") && !new.contains("Nodes</h2>"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_has_a_page_with_what_was_used() {
+    let user = |name: &str, labels: UserLabels| {
+        let users = vec![with_quota("a b", 9, 10), with_quota("new", 1, 10)];
+        (
+            state(&[report("home", users, ago(Duration::ZERO))], ActiveAlerts::default(), labels),
+            name.to_owned(),
+        )
+    };
+    let key = HashKey::new(b"key");
+    for (labels, path) in
+        [(UserLabels::Name, "a%20b".to_owned()), (UserLabels::Hash(key.clone()), key.hash("a b"))]
+    {
+        let (state, path) = user(&path, labels);
+        let read = |name: &str, total: u64, last: Timestamp| Move {
+            name: name.into(),
+            owner: None,
+            before: Some(0),
+            total,
+            last_read: Some(last),
+            may_be_reset: false,
+            is_falling: false,
+        };
+        let long_ago = NOW.saturating_sub(Duration::from_secs(5 * 86_400));
+        let moves = vec![read("a b", 5 << 30, long_ago), read("gone", 7, NOW)];
+        state.usage.saw("home", Counted::Users, moves, Duration::from_secs(600), NOW);
+        state.usage.write().await;
+        let page = asked(&state, &Page::User("home".into(), path.clone()));
+        assert!(page.contains(&format!("href=\"../../home\"")) && page.contains("href=\"../users\""));
+        assert!(page.contains("90%") && page.contains("<title>2026-11-18: 5 GiB, gap</title>"), "{page}");
+        assert_eq!((page.matches("class=\"marked\"").count(), page.matches("role=\"img\"").count()), (1, 2));
+        assert!(text(&page, "use").contains("5 GiB together, at most 5 GiB"));
+        let of_target = asked(&state, &target("home", ""));
+        assert!(of_target.contains("aria-label=\"Use by month from 2024-12 to 2026-11"), "{of_target}");
+        let link = format!("href=\"../targets/home/users/{path}\"");
+        assert!(of_target.contains(&link), "{of_target}");
+    }
+    let (named, _) = user("", UserLabels::Name);
+    let page = |state: &State, path: &str| asked(state, &Page::User("home".into(), path.into()));
+    assert!(page(&named, "new").contains("Nothing was used yet"));
+    assert!(page(&named, "other").contains("No user of this name is known."));
+    let (off, _) = user("", UserLabels::Off);
+    let hidden = page(&off, "new");
+    assert!(hidden.contains("Users are not shown one by one") && !hidden.contains("<bdi>new"));
 }

@@ -62,6 +62,9 @@ pub(super) struct Exporter {
 
 /// What the exporter is asked.
 pub(super) enum Asked {
+    /// What was used, with these parameters of a URL.
+    Usage(String),
+    /// The silences.
     List,
     /// This JSON is a silence.
     Add(String),
@@ -103,6 +106,7 @@ impl Exporter {
         let origin = url.origin();
         let client = Client::new(&Endpoint { tls, ..Endpoint::from(url.clone()) })?;
         let request = match &asked {
+            Asked::Usage(query) => client.get(url.join(&format!("/api/v1/usage?{query}"))),
             Asked::List => client.get(url.join("/api/v1/silences")),
             Asked::Add(body) => {
                 let request = client.post(url.join("/api/v1/silences"));
@@ -160,6 +164,7 @@ fn data(reply: &Reply) -> Result<Value, String> {
     let said: Option<Said> = serde_json::from_slice(&reply.body).ok();
     match (reply.status, said) {
         (200, Some(said)) => Ok(said.data),
+        (404, _) => Err("it has no such path; is it an older version?".to_owned()),
         (401, _) => {
             Err("it wants a login: write --username and --password-file, or --bearer-token-file".to_owned())
         }
@@ -170,6 +175,24 @@ fn data(reply: &Reply) -> Result<Value, String> {
             Err(format!("it answered {status}: {}", plain(&line)))
         }
     }
+}
+
+/// Rows of cells as lines of columns; `right` are the columns of numbers.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]], right: &[usize]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| match right.contains(&at) {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
 /// What others wrote, without characters that would move the cursor.

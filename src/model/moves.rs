@@ -1,0 +1,169 @@
+use std::{ops::BitOr, sync::Arc, time::Duration};
+
+use super::{Timestamp, User};
+
+/// By how much a count has grown between two readings, and whether it fell: then the panel has set it back to 0, and what
+/// it has now came after that. What was used between the last reading and the reset was not seen.
+///
+/// A count that falls by less than half was not set back to 0: such as that of a panel that was restored from a backup.
+/// Nothing is known of what was used meanwhile.
+pub fn growth(before: u64, now: u64) -> (u64, bool) {
+    match now.checked_sub(before) {
+        Some(grown) => (grown, false),
+        None if now > before / 2 => (0, true),
+        None => (now, true),
+    }
+}
+
+/// Whether growth between two readings may belong to an earlier day or month than the one that it counts in. Within one
+/// period it does not, however long the pause. Otherwise, growth within the `usual` time between two readings counts as that of the
+/// later period: the border is as sharp as the readings are dense.
+pub fn is_late(last_read: Timestamp, read_at: Timestamp, same_period: bool, usual: Duration) -> bool {
+    !same_period && read_at.since(last_read) > usual
+}
+
+/// What the figure of a period may lack or have too much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// Part of it may have been used in an earlier period: nothing was read for a while.
+    pub const GAP: Marks = Marks(1);
+    /// What was used just before the panel reset its count is not in it.
+    pub const RESET: Marks = Marks(2);
+
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Unknown bits are dropped.
+    pub const fn of_bits(bits: u8) -> Self {
+        Marks(bits & (Marks::GAP.0 | Marks::RESET.0))
+    }
+
+    pub const fn has(self, other: Marks) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[must_use]
+    pub fn only_if(self, holds: bool) -> Self {
+        if holds { self } else { Marks::default() }
+    }
+}
+
+impl BitOr for Marks {
+    type Output = Marks;
+
+    fn bitor(self, other: Marks) -> Marks {
+        Marks(self.0 | other.0)
+    }
+}
+
+/// A new total of a subject: a user, a node or a client key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    pub name: Arc<str>,
+    /// The admin that owns the user.
+    pub owner: Option<Arc<str>>,
+    /// The total before; absent: it is not known, and this one is where the count starts.
+    pub before: Option<u64>,
+    /// Bytes or tokens.
+    pub total: u64,
+    /// When the total was read before; absent: that is not known.
+    pub last_read: Option<Timestamp>,
+    /// The panel may have reset it in between, although it did not fall.
+    pub may_be_reset: bool,
+    /// The panel says less, which is not believed yet.
+    pub is_falling: bool,
+}
+
+/// The users whose totals have moved since they were last taken, and those that were read for the first time since
+/// [`Moves::collect`]. Empty and free unless somebody collects.
+#[derive(Clone, Debug, Default)]
+pub struct Moves {
+    from: Option<Timestamp>,
+    list: Vec<Move>,
+}
+
+impl Moves {
+    /// Collects from now on.
+    pub fn collect(&mut self, now: Timestamp) {
+        self.from.get_or_insert(now);
+    }
+
+    pub fn take(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.list)
+    }
+
+    /// Notes another reading of a user.
+    pub(super) fn user_was(&mut self, known: &User, user: &User) {
+        let Some(from) = self.from else { return };
+        let (before, total) = (known.traffic.value(), user.traffic.value());
+        let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
+        let was_due = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
+        // A count that fell and is higher again has dipped, or it was used fast after a reset.
+        let may_be_reset = was_due || known.traffic.is_falling();
+        // What an earlier process wrote down may be older than what it knew.
+        if before != total || known.read_at <= from || may_be_reset || user.traffic.is_falling() {
+            self.add(user, Some(before), Some(known.read_at), may_be_reset);
+        }
+    }
+
+    /// Notes a user who was not known; `missing_before` is when a complete list lacked the user, so that all that the user
+    /// has used came later.
+    pub(super) fn user_came(&mut self, user: &User, missing_before: Option<Timestamp>) {
+        if self.from.is_some() {
+            self.add(user, missing_before.map(|_| 0), missing_before, false);
+        }
+    }
+
+    fn add(&mut self, user: &User, before: Option<u64>, last_read: Option<Timestamp>, may_be_reset: bool) {
+        self.list.push(Move {
+            name: Arc::clone(&user.name),
+            owner: user.owner.clone(),
+            before,
+            total: user.traffic.value(),
+            last_read,
+            may_be_reset,
+            is_falling: user.traffic.is_falling(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fall_is_a_reset() {
+        for (before, now, expected) in [
+            (5, 5, (0, false)),
+            (5, 9, (4, false)),
+            (9, 5, (0, true)),
+            (9, 4, (4, true)),
+            (9, 0, (0, true)),
+            (0, u64::MAX, (u64::MAX, false)),
+        ] {
+            assert_eq!(growth(before, now), expected, "{before} {now}");
+        }
+    }
+
+    #[test]
+    fn only_a_pause_over_a_border_is_late() {
+        let at = Timestamp::from_secs;
+        let usual = Duration::from_secs(600);
+        for (last, now, same, expected) in [
+            (0, 600, false, false),
+            (0, 601, false, true),
+            (0, 80_000, true, false),
+            // The clock was set back.
+            (5000, 0, false, false),
+        ] {
+            assert_eq!(is_late(at(last), at(now), same, usual), expected, "{last} {now} {same}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Gives what the target's users, nodes and client keys have used to the history of use: the same totals that metrics show.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    model::{Fact, Move, Part, Report, Timestamp},
+    store::{Counted, Usage},
+};
+
+/// What the history has got of one target.
+#[derive(Debug)]
+pub(super) struct Used {
+    usage: Usage,
+    nodes: Totals,
+    keys: Totals,
+}
+
+/// The totals of few subjects, as they were last read; absent: not read yet.
+#[derive(Debug, Default)]
+struct Totals(Option<HashMap<Arc<str>, (u64, Timestamp)>>);
+
+impl Used {
+    pub(super) fn new(usage: Usage) -> Self {
+        Used { usage, nodes: Totals::default(), keys: Totals::default() }
+    }
+
+    /// Something that is counted was read and is in the report. `usual` is how old it may become.
+    pub(super) fn were_read(
+        &mut self,
+        counted: Counted,
+        report: &mut Report,
+        usual: Duration,
+        now: Timestamp,
+    ) {
+        let moves = match counted {
+            Counted::Users => report.moves.take(),
+            Counted::Nodes => self.nodes.were(report.node_totals().collect(), now),
+            Counted::Keys => self.keys.were(tokens(report).into_iter().collect(), now),
+        };
+        self.usage.saw(&report.id(), counted, moves, usual, now);
+    }
+}
+
+/// What a fact says the use of, and the part that it is of.
+pub(super) fn counted(fact: &Fact) -> Option<(Counted, Part)> {
+    match fact {
+        Fact::Users(_) => Some((Counted::Users, Part::Users)),
+        Fact::Nodes(_) => Some((Counted::Nodes, Part::Nodes)),
+        Fact::NodeTraffic(_) => Some((Counted::Nodes, Part::Usage)),
+        Fact::LlmUsage(_) => Some((Counted::Keys, Part::Usage)),
+        _ => None,
+    }
+}
+
+/// The tokens of each client key, all models together.
+fn tokens(report: &Report) -> BTreeMap<&Arc<str>, u64> {
+    let mut tokens = BTreeMap::<_, u64>::new();
+    for row in &report.llm_usage.rows {
+        let sum = tokens.entry(&row.api_key).or_default();
+        *sum = sum.saturating_add(row.tokens.total);
+    }
+    tokens
+}
+
+impl Totals {
+    /// The totals that have moved, or are read for the first time.
+    fn were(&mut self, read: Vec<(&Arc<str>, u64)>, now: Timestamp) -> Vec<Move> {
+        let listed: HashSet<_> = read.iter().map(|(name, _)| *name).collect();
+        // One that comes while another one goes may be the same under another name, and what it has used is not new.
+        let lost = self.0.as_ref().is_none_or(|known| known.keys().any(|name| !listed.contains(name)));
+        let known = self.0.get_or_insert_default();
+        let mut moves = Vec::new();
+        for (name, total) in &read {
+            let before = known.get(*name).copied();
+            if before.is_none_or(|(before, _)| before != *total) {
+                moves.push(Move {
+                    name: Arc::clone(name),
+                    owner: None,
+                    before: before.map(|(total, _)| total).or((!lost).then_some(0)),
+                    total: *total,
+                    last_read: before.map(|(_, at)| at),
+                    may_be_reset: false,
+                    is_falling: false,
+                });
+            }
+        }
+        *known = read.into_iter().map(|(name, total)| (Arc::clone(name), (total, now))).collect();
+        moves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_totals_are_compared_with_those_before() {
+        let mut totals = Totals::default();
+        let mut were = |read: &[(&str, u64)]| {
+            let names: Vec<(Arc<str>, u64)> =
+                read.iter().map(|(name, total)| ((*name).into(), *total)).collect();
+            let read = names.iter().map(|(name, total)| (name, *total)).collect();
+            let moves = totals.were(read, Timestamp::default()).into_iter();
+            moves.map(|read| (read.name.to_string(), read.before, read.total)).collect::<Vec<_>>()
+        };
+        let moved = |name: &str, before, total| (name.to_owned(), before, total);
+        assert_eq!(were(&[("a", 7), ("b", 1)]), [moved("a", None, 7), moved("b", None, 1)]);
+        assert_eq!(
+            were(&[("a", 7), ("b", 3), ("new", 5)]),
+            [moved("b", Some(1), 3), moved("new", Some(0), 5)]
+        );
+        // One has another name.
+        assert_eq!(
+            were(&[("a", 8), ("renamed", 3), ("new", 5)]),
+            [moved("a", Some(7), 8), moved("renamed", None, 3)]
+        );
+    }
+}

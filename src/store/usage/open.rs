@@ -1,0 +1,426 @@
+//! What was read since the last write, in memory: a row for each subject that moved, and nothing for the others.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+
+use super::subject::{Counted, Each};
+use crate::model::{Calendar, Day, Marks, Move, Timestamp, growth, is_late};
+
+/// Days that a target may have here while the disk fails. What is older counts in the next day, and is marked.
+const MOST_DAYS: usize = 3;
+
+/// What was read of all targets and is not written yet.
+#[derive(Debug)]
+pub(super) struct Open {
+    calendar: Calendar,
+    /// Finds the days of earlier readings.
+    past: Calendar,
+    /// By [`Report::id`](crate::model::Report::id).
+    targets: BTreeMap<String, OpenTarget>,
+    /// The targets of the configuration, and since when, if that is not written yet.
+    kept: Option<(Vec<String>, Timestamp)>,
+}
+
+/// What was read of one target.
+#[derive(Debug, Default)]
+struct OpenTarget {
+    /// When earlier processes last read each sort.
+    before: Each<Option<Timestamp>>,
+    /// When each sort was last read; absent: not since the last write.
+    read: Each<Option<Timestamp>>,
+    /// In the order in which they came.
+    days: Vec<OpenDay>,
+}
+
+/// What was read of one target on one day, each sort by name.
+#[derive(Debug, Default)]
+pub(super) struct OpenDay {
+    pub(super) day: Day,
+    pub(super) rows: Each<Vec<Row>>,
+}
+
+/// What was read of one subject on one day since the last write.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) name: Arc<str>,
+    /// The admin that owned the user last.
+    pub(super) owner: Option<Arc<str>>,
+    /// The total before the first reading, for a file that does not have it.
+    before: Option<u64>,
+    first: u64,
+    /// The earlier day of the reading before the first one, or near enough to it.
+    since: Option<Day>,
+    /// What it grew up to the first reading may be of any day since then.
+    is_late: bool,
+    /// Growth from the first reading to the last.
+    grown: u64,
+    pub(super) last: u64,
+    marks: PeriodMarks,
+}
+
+/// What was used of a subject since its row was last written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) used: u64,
+    pub(super) marks: PeriodMarks,
+    /// An earlier day, with the marks that it gets too.
+    pub(super) earlier: Option<(Day, Marks)>,
+}
+
+/// The marks of a day and of its month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PeriodMarks {
+    pub(super) day: Marks,
+    pub(super) month: Marks,
+}
+
+impl PeriodMarks {
+    /// A reset is one of both.
+    const RESET: PeriodMarks = PeriodMarks { day: Marks::RESET, month: Marks::RESET };
+
+    /// Those of growth since an earlier day.
+    fn gap(since: Day, day: Day) -> Self {
+        let gap = |same_period: bool| Marks::GAP.only_if(!same_period);
+        PeriodMarks { day: gap(since == day), month: gap(since.month() == day.month()) }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.day.is_empty() && self.month.is_empty()
+    }
+
+    fn only_if(self, holds: bool) -> Self {
+        if holds { self } else { PeriodMarks::default() }
+    }
+
+    #[must_use]
+    pub(super) fn with(self, other: PeriodMarks) -> Self {
+        PeriodMarks { day: self.day | other.day, month: self.month | other.month }
+    }
+}
+
+/// What was taken of one target to be written.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) target: String,
+    pub(super) read: Each<Option<Timestamp>>,
+    pub(super) days: Vec<OpenDay>,
+}
+
+impl Open {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        let calendar = Calendar::new(zone);
+        Open { past: calendar.clone(), calendar, targets: BTreeMap::new(), kept: None }
+    }
+
+    /// Sets the zone of later readings.
+    pub(super) fn set_zone(&mut self, zone: &TimeZone) {
+        if self.calendar.zone() != zone {
+            self.calendar = Calendar::new(zone.clone());
+            self.past = self.calendar.clone();
+        }
+    }
+
+    pub(super) fn calendar(&mut self) -> &mut Calendar {
+        &mut self.calendar
+    }
+
+    /// Sets when earlier processes last read a sort of a target.
+    pub(super) fn was_read(&mut self, target: &str, counted: Counted, at: Timestamp) {
+        *self.target(target).before.of_mut(counted) = Some(at);
+    }
+
+    pub(super) fn keep_only(&mut self, ids: Vec<String>, now: Timestamp) {
+        self.kept = Some((ids, now));
+    }
+
+    /// Adds what was read at `now`. Growth after more than the `usual` time between two readings is marked.
+    pub(super) fn add(
+        &mut self,
+        target: &str,
+        counted: Counted,
+        moves: Vec<Move>,
+        usual: Duration,
+        now: Timestamp,
+    ) {
+        let day = self.calendar.day(now);
+        let before = *self.target(target).before.of(counted);
+        let (start, lately) = (self.calendar.start_of_day(now), now.saturating_sub(usual));
+        let since = |read: &Move, past: &mut Calendar| {
+            let last = read.last_read.max(before).unwrap_or(now);
+            let is_late = is_late(last, now, last >= start, usual);
+            let since = if is_late { last } else { lately };
+            ((since < start).then(|| past.day(since)), is_late)
+        };
+        let since: Vec<_> = moves.iter().map(|read| since(read, &mut self.past)).collect();
+        let open = self.target(target);
+        *open.read.of_mut(counted) = Some(now);
+        if moves.is_empty() {
+            return;
+        }
+        if open.days.last().is_none_or(|last| last.day != day) {
+            open.days.push(OpenDay { day, ..OpenDay::default() });
+        }
+        if let Some(today) = open.days.last_mut() {
+            add_to(today.rows.of_mut(counted), day, moves.into_iter().zip(since));
+        }
+        open.hold_together();
+    }
+
+    /// Takes everything, to be written.
+    pub(super) fn take(&mut self) -> (Vec<Taken>, Option<(Vec<String>, Timestamp)>) {
+        let targets = self.targets.iter_mut().filter_map(|(target, open)| {
+            let (read, days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
+            let was_read = Counted::ALL.into_iter().any(|counted| read.of(counted).is_some());
+            was_read.then(|| Taken { target: target.clone(), read, days })
+        });
+        (targets.collect(), self.kept.take())
+    }
+
+    /// Puts back what could not be written.
+    pub(super) fn put_back(&mut self, taken: Taken) {
+        let Taken { target, read, days } = taken;
+        let open = self.target(&target);
+        for counted in Counted::ALL {
+            let (earlier, later) = (*read.of(counted), open.read.of_mut(counted));
+            *later = later.or(earlier);
+        }
+        for later in std::mem::replace(&mut open.days, days) {
+            match open.days.last_mut().filter(|last| last.day == later.day) {
+                Some(last) => last.go_on(later),
+                None => open.days.push(later),
+            }
+        }
+        open.hold_together();
+    }
+
+    pub(super) fn put_back_kept(&mut self, kept: (Vec<String>, Timestamp)) {
+        self.kept.get_or_insert(kept);
+    }
+
+    fn target(&mut self, target: &str) -> &mut OpenTarget {
+        self.targets.entry(target.to_owned()).or_default()
+    }
+}
+
+impl OpenTarget {
+    /// Adds the oldest days to the next ones if there are too many.
+    fn hold_together(&mut self) {
+        while self.days.len() > MOST_DAYS {
+            let mut oldest = self.days.remove(0);
+            let Some(next) = self.days.first_mut() else { return };
+            for counted in Counted::ALL {
+                oldest.rows.of_mut(counted).iter_mut().for_each(|row| row.move_to(oldest.day, next.day));
+            }
+            oldest.day = next.day;
+            let later = std::mem::replace(next, oldest);
+            next.go_on(later);
+        }
+    }
+}
+
+impl OpenDay {
+    /// Goes on with what was read later.
+    fn go_on(&mut self, later: OpenDay) {
+        let OpenDay { day, rows: mut later } = later;
+        for counted in Counted::ALL {
+            let rows = self.rows.of_mut(counted);
+            let mut later = std::mem::take(later.of_mut(counted)).into_iter().peekable();
+            let mut both = Vec::with_capacity(rows.len().max(later.len()));
+            for row in rows.drain(..) {
+                both.extend(std::iter::from_fn(|| later.next_if(|later| later.name < row.name)));
+                match later.next_if(|later| later.name == row.name) {
+                    Some(later) => both.push(row.then(later, day)),
+                    None => both.push(row),
+                }
+            }
+            both.extend(later);
+            *rows = both;
+        }
+    }
+}
+
+/// Adds readings of a day to its rows, which are sorted by name.
+fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, (Option<Day>, bool))>) {
+    let sorted = rows.len();
+    for (read, since) in moves {
+        let known = rows.get(..sorted).unwrap_or_default();
+        match known.binary_search_by(|row| row.name.cmp(&read.name)).ok().and_then(|at| rows.get_mut(at)) {
+            Some(row) => *row = std::mem::take(row).then(Row::of(read, since), day),
+            None => rows.push(Row::of(read, since)),
+        }
+    }
+    // Both parts are mostly sorted, which a stable sort makes use of.
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    rows.dedup_by(|later, earlier| {
+        let is_same = later.name == earlier.name;
+        if is_same {
+            *earlier = std::mem::take(earlier).then(std::mem::take(later), day);
+        }
+        is_same
+    });
+}
+
+impl Row {
+    fn of(read: Move, (since, is_late): (Option<Day>, bool)) -> Self {
+        let Move { name, owner, before, total, last_read: _, may_be_reset, is_falling } = read;
+        // Within a short time, a subject that is at rest before and after is at rest.
+        let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
+        let marks = PeriodMarks::RESET.only_if(is_reset);
+        Row { name, owner, before, first: total, since, is_late, grown: 0, last: total, marks }
+    }
+
+    /// This row and a later one of the same day as one.
+    fn then(self, later: Row, day: Day) -> Row {
+        let (grown, fell) = growth(self.last, later.first);
+        let gap = later.since.filter(|_| later.is_late && grown > 0);
+        let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
+        let marks = self.marks.with(later.marks).with(gap);
+        Row {
+            owner: later.owner.or(self.owner),
+            since: self.since.or(later.since),
+            grown: self.grown.saturating_add(grown).saturating_add(later.grown),
+            last: later.last,
+            marks: marks.with(PeriodMarks::RESET.only_if(fell)),
+            ..self
+        }
+    }
+
+    /// Lets what was used on an earlier day count on another one.
+    fn move_to(&mut self, from: Day, to: Day) {
+        self.since = self.since.min(Some(from)).or(Some(from));
+        self.is_late = true;
+        if self.grown > 0 {
+            self.marks = self.marks.with(PeriodMarks::gap(from, to));
+        }
+    }
+
+    /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
+    /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
+    pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
+        let base = stored.or(self.before).unwrap_or(self.first);
+        let (grown, fell) = growth(base, self.first);
+        let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
+        let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
+        let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
+        let marks = marks.with(gap.unwrap_or_default());
+        let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
+        Used { used: grown.saturating_add(self.grown), marks, earlier }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_secs(1_795_003_200);
+    const USUAL: Duration = Duration::from_secs(600);
+    const HOUR: i64 = 3_600_000;
+
+    fn read(name: &str, before: Option<u64>, total: u64, last_read: Option<Timestamp>) -> Move {
+        Move {
+            name: name.into(),
+            owner: None,
+            before,
+            total,
+            last_read,
+            may_be_reset: false,
+            is_falling: false,
+        }
+    }
+
+    fn add(open: &mut Open, hours: i64, moves: &[(&str, Option<u64>, u64)]) {
+        let now = NOON.saturating_add_millis(hours * HOUR);
+        let last = now.saturating_add_millis(-60_000);
+        let moves = moves.iter().map(|(name, before, total)| read(name, *before, *total, Some(last)));
+        open.add("home", Counted::Users, moves.collect(), USUAL, now);
+    }
+
+    fn days(open: &mut Open) -> Vec<OpenDay> {
+        open.take().0.pop().unwrap().days
+    }
+
+    /// Name, what was used, and the marks of the day and of the month.
+    fn used(day: &OpenDay, stored: Option<u64>) -> Vec<(&str, u64, u8, u8)> {
+        let rows = day.rows.of(Counted::Users).iter();
+        let used = rows.map(|row| {
+            let Used { used, marks, earlier: _ } = row.used(stored, day.day);
+            (&*row.name, used, marks.day.bits(), marks.month.bits())
+        });
+        used.collect()
+    }
+
+    #[test]
+    fn rows_are_by_name_and_grow_by_what_is_read() {
+        let mut open = Open::new(TimeZone::UTC);
+        add(&mut open, 0, &[("b", Some(10), 15), ("a", Some(0), 7)]);
+        add(&mut open, 1, &[("c", None, 100), ("a", Some(7), 9), ("b", Some(15), 15)]);
+        add(&mut open, 2, &[("c", None, 104), ("b", Some(15), 3), ("b", Some(3), 5)]);
+        let days = days(&mut open);
+        let [day] = &*days else { panic!("{days:?}") };
+        // The reset of b is marked in both periods.
+        assert_eq!(used(day, None), [("a", 9, 0, 0), ("b", 10, 2, 2), ("c", 4, 0, 0)]);
+        // A total in the file comes first.
+        assert_eq!(used(day, Some(5)), [("a", 4, 0, 0), ("b", 15, 2, 2), ("c", 99, 0, 0)]);
+        assert!(open.take().0.is_empty());
+    }
+
+    #[test]
+    fn growth_after_a_pause_over_a_border_is_marked() {
+        // Days since the last reading, the total before, and the marks of the day and of the month.
+        for (days, before, marks) in [(0, 5, (0, 0)), (1, 5, (1, 0)), (1, 9, (0, 0)), (30, 5, (1, 1))] {
+            let mut open = Open::new(TimeZone::UTC);
+            let last = NOON.saturating_add_millis(-days * 24 * HOUR - 11 * HOUR);
+            open.add("home", Counted::Users, vec![read("a", Some(before), 9, Some(last))], USUAL, NOON);
+            add(&mut open, 1, &[("a", Some(9), 11)]);
+            let days_open = self::days(&mut open);
+            assert_eq!(used(&days_open[0], None), [("a", 11 - before, marks.0, marks.1)], "{days}");
+        }
+    }
+
+    #[test]
+    fn an_earlier_process_read_it_last() {
+        let mut open = Open::new(TimeZone::UTC);
+        open.was_read("home", Counted::Users, NOON.saturating_add_millis(-60_000));
+        let long_ago = NOON.saturating_add_millis(-50 * HOUR);
+        open.add("home", Counted::Users, vec![read("a", Some(3), 9, Some(long_ago))], USUAL, NOON);
+        assert_eq!(used(&days(&mut open)[0], None), [("a", 6, 0, 0)]);
+        open.was_read("home", Counted::Users, long_ago);
+        open.add("home", Counted::Users, vec![read("a", Some(3), 9, None)], USUAL, NOON);
+        assert_eq!(used(&days(&mut open)[0], None), [("a", 6, 1, 0)]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_goes_on() {
+        let mut open = Open::new(TimeZone::UTC);
+        add(&mut open, 0, &[("a", Some(0), 5), ("b", Some(0), 1)]);
+        let mut taken = open.take().0;
+        add(&mut open, 1, &[("a", Some(5), 8), ("c", Some(0), 2)]);
+        open.put_back(taken.pop().unwrap());
+        assert_eq!(used(&days(&mut open)[0], None), [("a", 8, 0, 0), ("b", 1, 0, 0), ("c", 2, 0, 0)]);
+    }
+
+    #[test]
+    fn a_disk_that_fails_for_days_costs_the_border_of_days_and_no_byte() {
+        let mut open = Open::new(TimeZone::UTC);
+        let mut totals = 0;
+        for day in 0..10 {
+            if let Some(taken) = open.take().0.pop() {
+                open.put_back(taken);
+            }
+            add(&mut open, 24 * day, &[("a", Some(totals), totals + 3)]);
+            totals += 3;
+        }
+        let days = days(&mut open);
+        // The 18th to the 27th of a month.
+        let seen: Vec<_> = days.iter().map(|day| (day.day.to_string(), used(day, None))).collect();
+        let expected = [("2026-11-25", 24, 1), ("2026-11-26", 3, 0), ("2026-11-27", 3, 0)];
+        let expected = expected.map(|(day, used, marks)| (day.to_owned(), vec![("a", used, marks, 0)]));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_row_is_small() {
+        assert!(size_of::<Row>() <= 88, "{}", size_of::<Row>());
+    }
+}

@@ -1,0 +1,217 @@
+//! What is read of the file.
+
+use std::{cmp::Reverse, collections::HashMap, ops::RangeInclusive};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    schema::{self, ids_of},
+    subject::{By, SubjectKind},
+};
+use crate::{model::Marks, store::fault::Fault};
+
+/// Which use is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// By [`Report::id`](crate::model::Report::id).
+    pub target: String,
+    pub kind: SubjectKind,
+    /// One subject of the kind; absent: all.
+    pub name: Option<String>,
+    pub by: By,
+    /// Numbers of days or months, the last one included.
+    pub periods: RangeInclusive<i32>,
+    /// The last row of the page before.
+    pub after: Option<UsagePlace>,
+    /// The most rows.
+    pub limit: usize,
+}
+
+/// The place of a row in the order of all: by period, and then in an order without a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsagePlace {
+    pub period: i32,
+    pub subject: i64,
+}
+
+/// What one subject used in one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    pub place: UsagePlace,
+    /// Empty for the sum of the target.
+    pub name: String,
+    /// Bytes, or tokens of a client key.
+    pub used: u64,
+    pub marks: Marks,
+}
+
+/// What one subject used in several periods together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageSum {
+    pub name: String,
+    pub used: u64,
+    /// Those of any of the periods.
+    pub marks: Marks,
+}
+
+/// The rows that are asked for, at most so many as the limit says.
+pub(super) fn rows(connection: &Connection, query: &UsageQuery) -> Result<Vec<UsageRow>, Fault> {
+    let Some(target) = schema::target(connection, &query.target)? else { return Ok(Vec::new()) };
+    let name = query.name.as_deref().or((query.kind == SubjectKind::Target).then_some(""));
+    let one = match name {
+        None => None,
+        Some(name) => match schema::subject(connection, target, query.kind, name)? {
+            Some(subject) => Some((subject, name)),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let mut rows = Vec::new();
+    let (mut first, mut behind) = (*query.periods.start(), None);
+    if let Some(UsagePlace { period, subject }) = query.after {
+        first = first.max(period);
+        behind = Some(subject).filter(|_| first == period);
+    }
+    while let Some(period) = next_period(connection, query.by, first..=*query.periods.end())? {
+        let left = query.limit.saturating_sub(rows.len());
+        let behind = behind.take().filter(|_| period == first);
+        match one {
+            Some((subject, name)) if behind.is_none_or(|behind| subject > behind) => {
+                rows.extend(of_subject(connection, query.by, period, subject, name)?);
+            }
+            Some(_) => {}
+            None => of_all(connection, query, (target, period), behind, left, &mut rows)?,
+        }
+        if rows.len() >= query.limit {
+            rows.truncate(query.limit);
+            break;
+        }
+        first = period.saturating_add(1);
+    }
+    Ok(rows)
+}
+
+/// The first of the periods that has rows.
+fn next_period(connection: &Connection, by: By, of: RangeInclusive<i32>) -> Result<Option<i32>, Fault> {
+    let sql =
+        format!("SELECT period FROM {} WHERE period BETWEEN ? AND ? ORDER BY period LIMIT 1", by.table());
+    let mut select = connection.prepare_cached(&sql)?;
+    Ok(select.query_row([of.start(), of.end()], |row| row.get(0)).optional()?)
+}
+
+fn of_subject(
+    connection: &Connection,
+    by: By,
+    period: i32,
+    subject: i64,
+    name: &str,
+) -> Result<Option<UsageRow>, Fault> {
+    let sql = format!("SELECT used, marks FROM {} WHERE period = ? AND subject = ?", by.table());
+    let mut select = connection.prepare_cached(&sql)?;
+    let row = select.query_row(params![period, subject], |row| {
+        let place = UsagePlace { period, subject };
+        Ok(UsageRow { place, name: name.to_owned(), used: used(row, 0)?, marks: Marks::of_bits(row.get(1)?) })
+    });
+    Ok(row.optional()?)
+}
+
+/// A sum in a row; one that another program has made negative is none.
+fn used(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
+}
+
+/// The rows of a period, of all subjects of a kind.
+fn of_all(
+    connection: &Connection,
+    query: &UsageQuery,
+    (target, period): (i64, i32),
+    behind: Option<i64>,
+    limit: usize,
+    rows: &mut Vec<UsageRow>,
+) -> Result<(), Fault> {
+    let (sum, until) = ids_of(target);
+    // CROSS: in this order.
+    let sql = format!(
+        "SELECT d.subject, d.used, d.marks, s.name FROM {} d CROSS JOIN subjects s ON s.id = d.subject
+         WHERE d.period = ? AND d.subject > ? AND d.subject < ? AND s.kind = ? ORDER BY d.subject LIMIT ?",
+        query.by.table()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = select.query_map(
+        params![period, behind.unwrap_or(sum), until, query.kind.number(), limit],
+        |row| {
+            Ok(UsageRow {
+                place: UsagePlace { period, subject: row.get(0)? },
+                used: used(row, 1)?,
+                marks: Marks::of_bits(row.get(2)?),
+                name: row.get(3)?,
+            })
+        },
+    )?;
+    for row in found {
+        rows.push(row?);
+    }
+    Ok(())
+}
+
+/// What each subject of a kind used in the periods together, the most first; at most so many.
+pub(super) fn sums(
+    connection: &Connection,
+    (target, kind): (&str, SubjectKind),
+    by: By,
+    periods: RangeInclusive<i32>,
+    most: usize,
+) -> Result<Vec<UsageSum>, Fault> {
+    let Some(target) = schema::target(connection, target)? else { return Ok(Vec::new()) };
+    let (sum, until) = ids_of(target);
+    let sql = format!(
+        "SELECT subject, used, marks FROM {} WHERE period = ? AND subject >= ? AND subject < ?",
+        by.table()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut sums = HashMap::<i64, (u64, Marks)>::new();
+    let mut first = *periods.start();
+    while let Some(period) = next_period(connection, by, first..=*periods.end())? {
+        let mut rows = select.query(params![period, sum, until])?;
+        while let Some(row) = rows.next()? {
+            let (sum, marks) = sums.entry(row.get(0)?).or_default();
+            *sum = sum.saturating_add(used(row, 1)?);
+            *marks = *marks | Marks::of_bits(row.get(2)?);
+        }
+        first = period.saturating_add(1);
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable_by_key(|(subject, (used, _))| (Reverse(*used), *subject));
+    let mut find = connection.prepare_cached("SELECT name FROM subjects WHERE id = ? AND kind = ?")?;
+    let mut found = Vec::new();
+    for (subject, (used, marks)) in sums {
+        let name = match (subject == sum, kind == SubjectKind::Target) {
+            (true, true) => Some(String::new()),
+            (false, false) => find.query_row([subject, kind.number()], |row| row.get(0)).optional()?,
+            (_, _) => None,
+        };
+        found.extend(name.map(|name| UsageSum { name, used, marks }));
+        if found.len() >= most {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The first name of a kind that is the one.
+pub(super) fn find_name(
+    connection: &Connection,
+    (target, kind): (&str, SubjectKind),
+    is_it: impl Fn(&str) -> bool,
+) -> Result<Option<String>, Fault> {
+    let Some(target) = schema::target(connection, target)? else { return Ok(None) };
+    let mut select = connection.prepare_cached("SELECT name FROM subjects WHERE target = ? AND kind = ?")?;
+    let mut rows = select.query([target, kind.number()])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if is_it(&name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}

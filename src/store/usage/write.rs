@@ -1,0 +1,219 @@
+//! Writes what was read of a target, in one transaction: the totals, and what was used by day and month.
+
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
+use tracing::warn;
+
+use super::{
+    open::{OpenDay, PeriodMarks, Row, Taken, Used},
+    schema::{self, MOST_SUBJECTS, ids_of},
+    subject::{By, Counted, SubjectKind},
+};
+use crate::{
+    model::{Day, Marks, Timestamp},
+    store::fault::Fault,
+};
+
+/// The most that is added at once, and to what: sums stay whole numbers, whatever a panel says.
+const LARGEST: u64 = (1 << 62) - 1;
+
+/// Writes what was read of a target. All of it is in the file afterwards, or nothing.
+pub(super) fn write(connection: &mut Connection, taken: &Taken) -> Result<(), Fault> {
+    let transaction = connection.transaction()?;
+    let mut target = Target::of(&transaction, &taken.target)?;
+    for counted in Counted::ALL {
+        if let Some(read) = taken.read.of(counted) {
+            let sql = "INSERT OR REPLACE INTO reads VALUES (?, ?, ?)";
+            transaction.execute(sql, params![target.id, counted.kind().number(), read.as_millis()])?;
+        }
+    }
+    for day in &taken.days {
+        let changes = target.changes(&transaction, day)?;
+        put(&transaction, day.day, &changes)?;
+    }
+    transaction
+        .execute("UPDATE targets SET subjects = ? WHERE id = ?", params![target.subjects, target.id])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What changes of one subject.
+#[derive(Debug, Default)]
+struct Change {
+    subject: i64,
+    /// Absent: as it is in the file, or the subject is a sum of others.
+    total: Option<u64>,
+    used: u64,
+    marks: PeriodMarks,
+    /// An earlier day, with the marks that it gets too.
+    earlier: Option<(Day, Marks)>,
+}
+
+impl Change {
+    fn of(subject: i64, total: Option<u64>, used: Used) -> Self {
+        let Used { used, marks, earlier } = used;
+        Change { subject, total, used, marks, earlier }
+    }
+
+    fn add(&mut self, more: Used) {
+        let Used { used, marks, earlier } = more;
+        self.used = self.used.saturating_add(used);
+        self.marks = self.marks.with(marks);
+        self.earlier = match (self.earlier, earlier) {
+            (Some((day, marks)), Some((other, more))) => Some((day.min(other), marks | more)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    fn moved(&self) -> bool {
+        self.used > 0 || !self.marks.is_empty()
+    }
+}
+
+/// A target in the file.
+struct Target {
+    id: i64,
+    /// How many subjects it ever had.
+    subjects: i64,
+}
+
+impl Target {
+    fn of(transaction: &Transaction<'_>, name: &str) -> Result<Self, Fault> {
+        let insert = "INSERT OR IGNORE INTO targets (name, subjects) VALUES (?, 0)";
+        transaction.execute(insert, [name])?;
+        let select = "SELECT id, subjects FROM targets WHERE name = ?";
+        let target = |row: &rusqlite::Row<'_>| Ok(Target { id: row.get(0)?, subjects: row.get(1)? });
+        Ok(transaction.query_row(select, [name], target)?)
+    }
+
+    /// What a day changes, sorted by subject. New subjects are created.
+    fn changes(&mut self, transaction: &Transaction<'_>, day: &OpenDay) -> Result<Vec<Change>, Fault> {
+        let mut find = transaction.prepare_cached(
+            "SELECT s.id, t.total FROM subjects s LEFT JOIN totals t ON t.subject = s.id
+             WHERE s.target = ? AND s.kind = ? AND s.name = ?",
+        )?;
+        let mut sum = Change { subject: ids_of(self.id).0, ..Change::default() };
+        let mut admins = BTreeMap::<&Arc<str>, Change>::new();
+        let mut changes = Vec::new();
+        for counted in Counted::ALL {
+            let mut new = Vec::new();
+            for row in day.rows.of(counted) {
+                let found = found(&mut find, self.id, counted.kind(), &row.name)?;
+                let stored = found.and_then(|(_, total)| total);
+                let used = row.used(stored, day.day);
+                if counted.is_in_sum() {
+                    sum.add(used);
+                }
+                if let Some(owner) = &row.owner {
+                    admins.entry(owner).or_default().add(used);
+                }
+                let total = Some(row.last).filter(|last| stored != Some(*last));
+                match found {
+                    Some((subject, _)) => changes.push(Change::of(subject, total, used)),
+                    None => new.push((row, Change::of(0, total, used))),
+                }
+            }
+            // In an order that says nothing about the names: rows are shown in the order of their ids.
+            new.sort_by_key(|(row, _)| scattered(row));
+            for (row, change) in new {
+                let subject = self.create(transaction, counted.kind(), &row.name, day.day)?;
+                changes.extend(subject.map(|subject| Change { subject, ..change }));
+            }
+        }
+        for (name, change) in admins {
+            let subject = match found(&mut find, self.id, SubjectKind::Admin, name)? {
+                Some((subject, _)) => Some(subject),
+                None => self.create(transaction, SubjectKind::Admin, name, day.day)?,
+            };
+            changes.extend(subject.map(|subject| Change { subject, ..change }));
+        }
+        changes.push(sum);
+        changes.sort_unstable_by_key(|change| change.subject);
+        Ok(changes)
+    }
+
+    /// The id of a new subject; absent: there are too many.
+    fn create(
+        &mut self,
+        transaction: &Transaction<'_>,
+        kind: SubjectKind,
+        name: &str,
+        day: Day,
+    ) -> Result<Option<i64>, Fault> {
+        if self.subjects >= MOST_SUBJECTS {
+            return Ok(None);
+        }
+        self.subjects += 1;
+        if self.subjects == MOST_SUBJECTS {
+            warn!("a target has had {MOST_SUBJECTS} users; the use of further ones is not kept");
+        }
+        let subject = ids_of(self.id).0 + self.subjects;
+        let sql = "INSERT INTO subjects (id, target, kind, name, born) VALUES (?, ?, ?, ?, ?)";
+        let mut insert = transaction.prepare_cached(sql)?;
+        insert.execute(params![subject, self.id, kind.number(), name, day.month().number()])?;
+        Ok(Some(subject))
+    }
+}
+
+/// The id of a subject and its total, if it is in the file.
+fn found(
+    find: &mut CachedStatement<'_>,
+    target: i64,
+    kind: SubjectKind,
+    name: &str,
+) -> Result<Option<(i64, Option<u64>)>, Fault> {
+    let row = find.query_row(params![target, kind.number(), name], |row| {
+        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned)))
+    });
+    Ok(row.optional()?)
+}
+
+fn scattered(row: &Row) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(&*row.name)
+}
+
+/// Writes changes, which are sorted by subject, table by table: each table is written from its start to its end.
+fn put(transaction: &Transaction<'_>, day: Day, changes: &[Change]) -> Result<(), Fault> {
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO totals VALUES (?, ?)")?;
+    for Change { subject, total, .. } in changes {
+        if let Some(total) = total {
+            put.execute(params![subject, total.cast_signed()])?;
+        }
+    }
+    for by in [By::Day, By::Month] {
+        let sql = format!(
+            "INSERT INTO {} VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
+             used = min(used, {LARGEST}) + excluded.used, marks = marks | excluded.marks",
+            by.table()
+        );
+        let (mut add, period) = (transaction.prepare_cached(&sql)?, by.of(day));
+        for Change { subject, used, marks, .. } in changes.iter().filter(|change| change.moved()) {
+            let marks = if by == By::Day { marks.day } else { marks.month };
+            add.execute(params![period, subject, (*used).min(LARGEST).cast_signed(), marks.bits()])?;
+        }
+        let sql = format!("UPDATE {} SET marks = marks | ? WHERE period = ? AND subject = ?", by.table());
+        let mut mark = transaction.prepare_cached(&sql)?;
+        for Change { subject, earlier, .. } in changes {
+            if let Some((day, marks)) = earlier.filter(|(day, _)| by.of(*day) != period) {
+                mark.execute(params![marks.bits(), by.of(day), subject])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is to be done once a day.
+pub(super) fn begin_day(
+    connection: &mut Connection,
+    (before, today): (Option<Day>, Day),
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let transaction = connection.transaction()?;
+    schema::prune(&transaction, today, now)?;
+    if before.is_none_or(|before| before.month() != today.month()) {
+        schema::forget_subjects(&transaction, today)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

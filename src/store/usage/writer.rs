@@ -1,0 +1,269 @@
+//! The thread that writes.
+
+use std::{
+    iter::Peekable,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::Ordering,
+        mpsc::{self, RecvTimeoutError},
+    },
+    time::Duration,
+    vec,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{
+    file::{self, UsageFile},
+    open::{Open, Taken},
+    schema, write,
+};
+use crate::{
+    clock::Clock,
+    model::{Day, Timestamp},
+    store::{fault::Fault, health::Health},
+};
+
+/// How often what was read is written. At the end of a day it is written too.
+const WRITE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// When it is written for the first time: soon, so that the first totals are known to the next process.
+const FIRST_WRITE: Duration = Duration::from_secs(30);
+
+/// What the thread, those who read targets and those who ask share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    open: Mutex<Open>,
+    written: Mutex<Option<Timestamp>>,
+    pub(super) health: Arc<Health>,
+    pub(super) clock: Clock,
+}
+
+impl Shared {
+    pub(super) fn new(open: Open, clock: Clock) -> Self {
+        Shared { open: Mutex::new(open), written: Mutex::default(), health: Arc::default(), clock }
+    }
+
+    pub(super) fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When everything that had been read was last written.
+    pub(super) fn written(&self) -> Option<Timestamp> {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request to write at once. `done` is dropped when that was tried.
+#[derive(Debug)]
+pub(super) enum Work {
+    Write {
+        done: oneshot::Sender<()>,
+    },
+    /// Writes for the last time and closes the file.
+    Close {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Where it is written.
+#[derive(Debug)]
+pub(super) enum Place {
+    File(UsageFile),
+    Memory(Arc<Mutex<Connection>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    place: Place,
+    /// The day for which old rows were deleted last.
+    pruned: Option<Day>,
+    /// Why the last write failed; empty: it did not.
+    trouble: String,
+}
+
+/// What is not written yet.
+struct Left {
+    taken: Peekable<vec::IntoIter<Taken>>,
+    kept: Option<(Vec<String>, Timestamp)>,
+}
+
+impl Writer {
+    /// Opens or creates the file. Returns its problem, if there is one, as a sentence for logs.
+    pub(super) fn open(shared: Arc<Shared>, mut file: UsageFile) -> (Writer, Option<String>) {
+        let now = shared.clock.now().wall;
+        let opened = |file: &mut UsageFile| schema::reads(file.connection()?);
+        let mut problem = None;
+        let reads = opened(&mut file).or_else(|fault| match fault {
+            Fault::Damaged(_) | Fault::Newer { .. } => {
+                problem = Some(file.put_aside(&fault, now)?);
+                shared.health.count_error();
+                opened(&mut file)
+            }
+            fault => Err(fault),
+        });
+        let mut writer = Writer { shared, place: Place::File(file), pruned: None, trouble: String::new() };
+        match reads {
+            Ok(reads) => {
+                let mut open = writer.shared.open();
+                for (target, counted, at) in reads {
+                    open.was_read(&target, counted, at);
+                }
+            }
+            Err(fault) => writer.failed(&fault),
+        }
+        writer.measure();
+        (writer, problem)
+    }
+
+    pub(super) fn in_memory(shared: Arc<Shared>) -> (Writer, Arc<Mutex<Connection>>) {
+        // This depends on no input, so it either always works or never.
+        let memory = Arc::new(Mutex::new(file::in_memory().expect("a new database in memory opens")));
+        let place = Place::Memory(Arc::clone(&memory));
+        (Writer { shared, place, pruned: None, trouble: String::new() }, memory)
+    }
+
+    /// Writes until it is asked to close, or the last handle is dropped.
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Work>) {
+        let mut pause = FIRST_WRITE;
+        loop {
+            let work = queue.recv_timeout(pause.min(self.until_midnight()));
+            self.write();
+            match work {
+                Ok(Work::Write { done }) => drop(done),
+                Ok(Work::Close { done }) => {
+                    // The file is closed before the caller gets its answer.
+                    drop(self);
+                    drop(done);
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            pause = WRITE_EVERY;
+        }
+    }
+
+    /// Until a moment after the end of the day.
+    fn until_midnight(&self) -> Duration {
+        let now = self.shared.clock.now().wall;
+        self.shared.open().calendar().end_of_day(now).since(now).saturating_add(Duration::from_secs(1))
+    }
+
+    /// Writes what was read. What cannot be written stays in memory.
+    pub(super) fn write(&mut self) {
+        let now = self.shared.clock.now().wall;
+        let (taken, kept, today) = {
+            let mut open = self.shared.open();
+            let today = open.calendar().day(now);
+            let (taken, kept) = open.take();
+            (taken, kept, today)
+        };
+        let begins = self.pruned != Some(today);
+        if taken.is_empty() && kept.is_none() && !begins && self.trouble.is_empty() {
+            return;
+        }
+        let mut left = Left { taken: taken.into_iter().peekable(), kept };
+        let written = self.write_all(&mut left, (begins, today), now);
+        match written {
+            Ok(()) => {
+                *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+                if !std::mem::take(&mut self.trouble).is_empty() {
+                    info!("the history of use is writable again and complete");
+                }
+                self.shared.health.down.store(false, Ordering::Relaxed);
+            }
+            Err(fault) => {
+                let mut open = self.shared.open();
+                left.taken.for_each(|taken| open.put_back(taken));
+                left.kept.into_iter().for_each(|kept| open.put_back_kept(kept));
+                drop(open);
+                self.failed(&fault);
+            }
+        }
+        self.measure();
+    }
+
+    /// Writes what is left, in several transactions, and takes away what is written.
+    fn write_all(
+        &mut self,
+        left: &mut Left,
+        (begins, today): (bool, Day),
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        self.check(now)?;
+        if let Some((ids, since)) = &left.kept {
+            self.with(|connection| {
+                let transaction = connection.transaction()?;
+                schema::keep_only(&transaction, ids, *since)?;
+                Ok(transaction.commit()?)
+            })?;
+        }
+        left.kept = None;
+        while let Some(next) = left.taken.peek() {
+            self.with(|connection| write::write(connection, next))?;
+            left.taken.next();
+        }
+        if begins {
+            let days = (self.pruned, today);
+            self.with(|connection| write::begin_day(connection, days, now))?;
+            self.pruned = Some(today);
+        }
+        Ok(())
+    }
+
+    /// Checks the structure of the file before it is first written. A damaged one is renamed.
+    fn check(&mut self, now: Timestamp) -> Result<(), Fault> {
+        let Place::File(file) = &mut self.place else { return Ok(()) };
+        match file.check() {
+            Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) => {
+                let sentence = file.put_aside(&fault, now)?;
+                self.shared.health.count_error();
+                warn!("{sentence}");
+                file.check()
+            }
+            checked => checked,
+        }
+    }
+
+    pub(super) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match &mut self.place {
+            Place::File(file) => work(file.connection()?),
+            Place::Memory(memory) => work(&mut memory.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Logs a failure, once for each reason. A damaged file is renamed, and the next write creates a new one.
+    fn failed(&mut self, fault: &Fault) {
+        self.shared.health.count_error();
+        self.shared.health.down.store(true, Ordering::Relaxed);
+        let Place::File(file) = &mut self.place else { return };
+        file.close();
+        if matches!(fault, Fault::Damaged(_) | Fault::Newer { .. })
+            && let Ok(sentence) = file.put_aside(fault, self.shared.clock.now().wall)
+        {
+            warn!("{sentence}");
+        }
+        let why = fault.to_string();
+        if why != self.trouble {
+            warn!(
+                file = %file.path().display(),
+                error = why,
+                "the history of use cannot be written; until it can, what is used is kept in memory"
+            );
+        }
+        self.trouble = why;
+    }
+
+    /// Publishes the size of the file.
+    fn measure(&self) {
+        if let Place::File(file) = &self.place {
+            self.shared.health.size.store(file.size(), Ordering::Relaxed);
+        }
+    }
+}

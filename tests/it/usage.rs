@@ -1,0 +1,4 @@
+//! The history of use: its sums against those of a simulation, and what the program shows of it.
+
+mod program;
+mod truth;
