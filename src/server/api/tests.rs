@@ -9,7 +9,7 @@ use crate::{
     exposition::UserLabels,
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Fact, Identity, Inbound,
-        LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
+        LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Move, Node, NodeStatus, Outbound, Outcome, Part,
         PartState, Reading, Reason, Report, Severity, Silence, System, User, UserCounts, UserFacts, WalkEnd,
         WalkProgress,
     },
@@ -20,6 +20,7 @@ use crate::{
             testing::{NOW, state},
         },
     },
+    store::Counted,
 };
 
 const PATH: &str = "docs/api.md";
@@ -182,6 +183,22 @@ fn alerts() -> Vec<ActiveAlert> {
     vec![node, user, suppressed, next]
 }
 
+/// What users of `home` used.
+fn used() -> Vec<Move> {
+    let long_ago = NOW.saturating_sub(Duration::from_secs(3 * 86_400));
+    let user = |name: &str, total, last_read, may_be_reset| Move {
+        name: name.into(),
+        owner: None,
+        before: Some(0),
+        total,
+        last_read: Some(last_read),
+        may_be_reset,
+        is_falling: false,
+    };
+    let users = [("ann", 734_003_200, NOW, false), ("bob", 21_474_836_480, long_ago, true), ("eve", 7, NOW, false)];
+    users.map(|(name, total, last_read, may_be_reset)| user(name, total, last_read, may_be_reset)).into()
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
     let reports = vec![edge(), home(), large(), llm(), Report::new("new")];
@@ -189,10 +206,14 @@ async fn the_documentation_tells_what_is_answered() {
     let state = state(&reports, alerts, UserLabels::Name);
     let seen = Seen::now(&state);
     let query = api::alerts::Query::of(Some("limit=3")).unwrap();
+    state.usage.saw("home", Counted::Users, used(), Duration::from_secs(600), NOW);
+    state.usage.write().await;
+    let used = api::usage::Query::of(Some("target=home&of=users&limit=2"), false).unwrap();
     let answers = [
         ("targets", api::targets::json(&seen).unwrap()),
         ("alerts", api::alerts::json(&seen, &query).unwrap()),
         ("silences", api::silences::json(&seen).unwrap()),
+        ("usage", api::usage::page(&seen, &state.usage, &used).unwrap().text),
     ];
     let known = fs::read_to_string(PATH).unwrap();
     let sections: Vec<_> = known.split("\n## ").collect();
