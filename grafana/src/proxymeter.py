@@ -337,7 +337,7 @@ DASHBOARD = dashboard(
                     decimals=0,
                 ),
                 value("Threads", process("process_threads")),
-                hide=["rustc"],
+                hide=["rustc", "branch"],
             ),
             chart(
                 "CPU",
