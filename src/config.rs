@@ -49,7 +49,7 @@ pub use errors::{ConfigError, ConfigErrors, MOST, and_more};
 pub use files::Files;
 pub use kinds::{ReceiverKind, ReceiverTable, Target, TargetKind};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
-pub use reading::Env;
+pub use reading::{Env, is_bare};
 pub use shard::{Shard, ShardError};
 pub use source::Source;
 pub use storage::StorageConfig;

@@ -76,6 +76,13 @@ pub struct RuleError {
     pub problem: String,
 }
 
+impl RuleError {
+    /// Of a key of `[alert.NAME]`.
+    fn new(name: &str, key: &str, problem: impl Into<String>) -> Self {
+        RuleError { key: format!("alert.{name}.{key}"), problem: problem.into() }
+    }
+}
+
 impl Rules {
     /// The default rules with the configuration's changes, and its own.
     ///
@@ -125,13 +132,13 @@ fn kind_of(name: &str, config: &RuleConfig) -> Result<&'static Kind, RuleError> 
     match (known(name), &config.rule) {
         (Some(kind), None) => Ok(kind),
         (Some(kind), Some(word)) if kind.name == word => Ok(kind),
-        (Some(_), Some(_)) => Err(RuleError {
-            key: format!("alert.{name}.rule"),
-            problem: format!("{name} is a rule's own name; name the table otherwise"),
-        }),
-        (None, Some(word)) => known(word).ok_or_else(|| RuleError {
-            key: format!("alert.{name}.rule"),
-            problem: format!("there is no rule {word:?}; use one of {}", words()),
+        (Some(_), Some(_)) => {
+            let problem = format!("{name} is a rule's own name; name the table otherwise");
+            Err(RuleError::new(name, "rule", problem))
+        }
+        (None, Some(word)) => known(word).ok_or_else(|| {
+            let problem = format!("there is no rule {word:?}; use one of {}", words());
+            RuleError::new(name, "rule", problem)
         }),
         (None, None) => Err(RuleError {
             key: format!("alert.{name}"),
@@ -147,10 +154,7 @@ impl Rule {
         config: &RuleConfig,
         alerting: &AlertingConfig,
     ) -> Result<Self, RuleError> {
-        let steps = steps_of(kind, config).map_err(|problem| {
-            let problem = problem.into();
-            RuleError { key: format!("alert.{name}.steps"), problem }
-        })?;
+        let steps = steps_of(kind, config).map_err(|problem| RuleError::new(name, "steps", problem))?;
         let for_ =
             if kind.question == Question::ReceiverFailing { alerting.fallback_after } else { kind.for_ };
         let fallback = || alerting.fallback.iter().cloned().collect();
@@ -270,27 +274,21 @@ pub fn budgets(config: &AlertingConfig) -> Vec<KeyBudget> {
 
 /// The budget of a rule about budgets.
 fn budget_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<Budget>, RuleError> {
-    let wrong = |key: &str, problem: &str| {
-        let (key, problem) = (format!("alert.{name}.{key}"), problem.to_owned());
-        RuleError { key, problem }
-    };
+    let wrong = |key, problem: &str| Err(RuleError::new(name, key, problem));
     match (kind.budget(), config.budget, config.period) {
         (None, None, None) => Ok(None),
-        (None, Some(_), _) => Err(wrong("budget", "this rule has no budget; leave the key out")),
-        (None, None, Some(_)) => Err(wrong("period", "this rule has no budget; leave the key out")),
-        (Some(_), None, _) => Err(wrong("budget", "missing; write what a client key may use in each period")),
-        (Some(_), Some(0), _) => Err(wrong("budget", "zero; write more than 0")),
-        (Some(_), Some(_), None) => Err(wrong("period", "missing; write \"day\" or \"month\"")),
+        (None, Some(_), _) => wrong("budget", "this rule has no budget; leave the key out"),
+        (None, None, Some(_)) => wrong("period", "this rule has no budget; leave the key out"),
+        (Some(_), None, _) => wrong("budget", "missing; write what a client key may use in each period"),
+        (Some(_), Some(0), _) => wrong("budget", "zero; write more than 0"),
+        (Some(_), Some(_), None) => wrong("period", "missing; write \"day\" or \"month\""),
         (Some(unit), Some(limit), Some(period)) => Ok(Some(Budget { unit, period, limit })),
     }
 }
 
 /// The limit of a rule about the traffic of users.
 fn traffic_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<TrafficLimit>, RuleError> {
-    let wrong = |key: &str, problem: &str| {
-        let (key, problem) = (format!("alert.{name}.{key}"), problem.to_owned());
-        Err(RuleError { key, problem })
-    };
+    let wrong = |key, problem: &str| Err(RuleError::new(name, key, problem));
     match (kind.question == Question::UserTraffic, config.limit, config.within) {
         (false, None, None) => Ok(None),
         (false, Some(_), _) => wrong("limit", "this rule has no limit of its own; leave the key out"),

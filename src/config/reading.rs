@@ -127,12 +127,15 @@ impl<'e> Reading<'e> {
     }
 }
 
+/// Whether a key of TOML needs no quotes.
+pub fn is_bare(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 impl Place {
     /// The place of a key below this one, at the offset of this one.
     pub(super) fn below(&self, key: &str) -> Self {
-        let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let quoted = key.is_empty() || !key.chars().all(bare);
-        let key = if quoted { format!("{key:?}") } else { key.to_owned() };
+        let key = if is_bare(key) { key.to_owned() } else { format!("{key:?}") };
         let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
         Self { key, offset: self.offset }
     }

@@ -134,7 +134,7 @@ impl History {
         let known = Arc::make_mut(&mut self.nodes);
         for node in nodes.iter().filter(|node| node.uplink.is_none() && node.downlink.is_none()) {
             if let (Some(history), Some(usage)) = (known.get_mut(&node.label), bytes.get(&node.label)) {
-                history.traffic_was(node, Some(usage.uplink.saturating_add(usage.downlink)), now);
+                history.traffic_was(node, Some(usage.bytes()), now);
             }
         }
     }

@@ -269,6 +269,11 @@ impl Credential {
     pub fn is_disabled(&self) -> bool {
         self.status == Some(CredentialStatus::Disabled)
     }
+
+    /// The word for its status in pages, `unknown` if the last answer did not say.
+    pub fn status_word(&self) -> &'static str {
+        self.status.unwrap_or(CredentialStatus::Unknown).label()
+    }
 }
 
 impl QuotaWindow {

@@ -157,6 +157,13 @@ pub struct NodeTraffic {
     pub downlink: u64,
 }
 
+impl NodeTraffic {
+    /// All bytes, in both directions.
+    pub fn bytes(&self) -> u64 {
+        self.uplink.saturating_add(self.downlink)
+    }
+}
+
 /// Bytes that one user moved through one node, weighted like the panel does, counted since the first reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserNodeTraffic {

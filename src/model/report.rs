@@ -355,8 +355,7 @@ impl Report {
         }
         let own: HashSet<_> = own.map(|node| &node.label).collect();
         for usage in self.usage.iter().filter(|usage| !own.contains(&usage.node)) {
-            let bytes = usage.uplink.saturating_add(usage.downlink);
-            self.node_periods.read(&usage.node, bytes, now);
+            self.node_periods.read(&usage.node, usage.bytes(), now);
         }
     }
 

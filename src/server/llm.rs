@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{CredentialStatus, LlmState, LlmUsage, Moment, Part, Report};
+use crate::model::{LlmState, LlmUsage, Moment, Part, Report};
 
 /// What is known of an LLM proxy and not stale.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -51,7 +51,7 @@ impl Llm {
         if report.fresh(Part::Credentials, now) {
             let mut counts = BTreeMap::new();
             for credential in report.credentials.iter() {
-                let status = credential.status.unwrap_or(CredentialStatus::Unknown).label();
+                let status = credential.status_word();
                 *counts.entry(status).or_insert(0) += 1;
             }
             llm.credentials =

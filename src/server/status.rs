@@ -19,7 +19,7 @@ mod users;
 
 use std::sync::{Arc, LazyLock};
 
-use minijinja::{Environment, Error, UndefinedBehavior, value::Serde};
+use minijinja::{Environment, Error, UndefinedBehavior, Value, value::Serde};
 use serde::Serialize;
 
 pub(super) use self::list::Asked;
@@ -65,11 +65,22 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("use.html", include_str!("status/use.html")),
         ("users.html", include_str!("status/users.html")),
         ("silences.html", include_str!("status/silences.html")),
+        // What several of them show.
+        ("headings.html", include_str!("status/headings.html")),
+        ("pages.html", include_str!("status/pages.html")),
+        ("state.html", include_str!("status/state.html")),
+        ("troubles.html", include_str!("status/troubles.html")),
     ] {
         templates.add_template(name, source).expect("the template compiles, which a test shows");
     }
+    templates.add_filter("show", show);
     templates
 });
+
+/// `value` as another template shows it.
+fn show(state: &minijinja::State<'_, '_>, value: Value, template: &str) -> Result<Value, Error> {
+    state.env().get_template(template)?.render(value).map(Value::from_safe_string)
+}
 
 /// A page that can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,18 +159,10 @@ struct Status {
     alerts: String,
     silences: String,
     users: String,
-    alerting: Alerting,
+    /// For their numbers.
+    alerting: Alerts,
     receivers: Receivers,
     config: Config,
-}
-
-/// Numbers of alerts.
-#[derive(Serialize)]
-struct Alerting {
-    firing: String,
-    critical: String,
-    pending: String,
-    suppressed: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -242,12 +245,6 @@ fn status(seen: &Seen, base: &'static str, asked: &Asked) -> Result<(String, Str
     let is_up = |report: &&Arc<Report>| report.up == Some(true);
     let up = reports.iter().filter(is_up).count();
     let alerts = Alerts::new(seen, None, ALERTS);
-    let alerting = Alerting {
-        firing: alerts.firing.clone(),
-        critical: alerts.critical.clone(),
-        pending: alerts.pending.clone(),
-        suppressed: alerts.suppressed.clone(),
-    };
     let title = format!("{} of {} up, {} firing", count(up), count(reports.len()), alerts.firing);
     let content = Status {
         targets_up: count(up),
@@ -255,10 +252,10 @@ fn status(seen: &Seen, base: &'static str, asked: &Asked) -> Result<(String, Str
         all_up: up == reports.len(),
         targets: targets::table(reports, asked, seen.now),
         llm: reports.iter().filter_map(|report| LlmRow::new(report, seen.now)).collect(),
-        alerts: render("alerts.html", base, seen, alerts)?,
+        alerts: render("alerts.html", base, seen, &alerts)?,
         silences: render("silences.html", base, seen, Silences::new(seen))?,
         users: render("users.html", base, seen, Users::new(seen, None))?,
-        alerting,
+        alerting: alerts,
         receivers: Receivers::new(seen),
         config: Config::new(seen),
     };

@@ -150,12 +150,12 @@ pub(super) fn node_traffic(rule: &Rule, report: &Report, now: Moment) -> (Judged
         Crossing { held, ..Crossing::simple(Arc::clone(node), crossed, reading) }
     });
     let crossings: Vec<_> = months.collect();
-    let is_known = |node: &Arc<str>| crossings.iter().any(|crossing| crossing.subject == *node);
+    let known: BTreeSet<_> = crossings.iter().map(|crossing| &crossing.subject).collect();
     let nodes = report.nodes.iter().map(|node| &node.label);
     let counted = report.usage.iter().map(|usage| &usage.node);
     let names: BTreeSet<_> = nodes.chain(counted).collect();
     let judged = names.into_iter().map(|node| {
-        let is_silent = report.node_periods.of(node).is_some() && !is_known(node);
+        let is_silent = report.node_periods.of(node).is_some() && !known.contains(node);
         (Arc::clone(node), if is_silent { Switch::Unknown } else { Switch::On })
     });
     (Judged::Named(judged.chain(unread_nodes(report)).collect()), crossings)

@@ -139,12 +139,16 @@ pub(super) fn traffic(
 
 /// An active user who uses more addresses at a time than the panel allows.
 pub(super) fn devices(user: &User) -> Option<Crossing> {
-    let (used, limit) = user.extra.devices.zip(user.extra.devices_limit)?;
-    let is_beyond = used > limit && user.status == UserStatus::Active;
-    is_beyond.then(|| Crossing {
+    let (used, limit) = addresses(user)?;
+    (used > limit).then(|| Crossing {
         read: Some(Read { at: user.read_at, crossed_then: 1, contradicted: false }),
         ..Crossing::simple(Arc::clone(&user.name), 1, Reading::Devices { used, limit })
     })
+}
+
+/// The addresses that an active user uses, and how many the panel allows.
+fn addresses(user: &User) -> Option<(u64, u64)> {
+    user.extra.devices.zip(user.extra.devices_limit).filter(|_| user.status == UserStatus::Active)
 }
 
 /// Whether the panel no longer says what an alert with the reading `then` is about.
@@ -185,9 +189,7 @@ pub(super) fn reading_of(user: &User, then: &Reading) -> Reading {
         Reading::Ends(_) => period::ends(user.expiry),
         Reading::Unseen { .. } => unseen(user).map_or(Reading::Nothing, |(reading, _)| reading),
         Reading::Devices { .. } => {
-            let known = user.extra.devices.zip(user.extra.devices_limit);
-            let known = known.filter(|_| user.status == UserStatus::Active);
-            known.map_or(Reading::Nothing, |(used, limit)| Reading::Devices { used, limit })
+            addresses(user).map_or(Reading::Nothing, |(used, limit)| Reading::Devices { used, limit })
         }
         other => other.clone(),
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, ConfigErrors, Env},
+    config::{Config, ConfigErrors, Env, is_bare},
     secret::Secret,
 };
 
@@ -156,9 +156,7 @@ impl Table {
     fn write(&self, text: &mut String, of_secret: impl Fn(&Self, &str) -> String) {
         let Table { kind, name, keys, pin, hints } = self;
         // One that is no name is refused as such, and not as TOML.
-        let is_bare = !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let name = if is_bare { name.clone() } else { quoted(name) };
+        let name = if is_bare(name) { name.clone() } else { quoted(name) };
         *text += &format!("[{kind}.{name}]\n");
         for (key, value) in keys {
             *text += &match value {

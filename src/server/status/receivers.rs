@@ -3,7 +3,11 @@
 use serde::Serialize;
 
 use super::{rows::When, text::name};
-use crate::{model::words::count, server::seen::Seen, telemetry::ReceiverCounts};
+use crate::{
+    model::{Timestamp, words::count},
+    server::seen::Seen,
+    telemetry::{ReceiverCounts, ReceiverStatus},
+};
 
 #[derive(Serialize)]
 pub(super) struct Receivers {
@@ -35,7 +39,7 @@ impl Receivers {
             let status = seen.receiver(receiver);
             failing += usize::from(status.failing.is_some());
             waiting += status.queue_length;
-            ReceiverRow::new(receiver, kind, seen)
+            ReceiverRow::new(receiver, kind, status, seen.now.wall)
         };
         let rows = seen.setup.receivers.iter().map(row).collect();
         Receivers { alerting: seen.setup.alerting, failing, waiting: count(waiting), rows }
@@ -43,8 +47,7 @@ impl Receivers {
 }
 
 impl ReceiverRow {
-    fn new(receiver: &str, kind: &'static str, seen: &Seen) -> Self {
-        let (now, status) = (seen.now.wall, seen.receiver(receiver));
+    fn new(receiver: &str, kind: &'static str, status: ReceiverStatus, now: Timestamp) -> Self {
         let (reason, detail) =
             status.failing.map(|failure| (failure.reason, failure.detail)).unwrap_or_default();
         ReceiverRow {
@@ -83,10 +86,11 @@ impl Receiver {
     /// Absent: there is no such receiver.
     pub(super) fn new(seen: &Seen, receiver: &str) -> Option<Self> {
         let (receiver, kind) = seen.setup.receivers.iter().find(|(name, _)| name == receiver)?;
-        let ReceiverCounts { delivered, attempts, abandoned, failures } = seen.receiver(receiver).counts;
+        let mut status = seen.receiver(receiver);
+        let ReceiverCounts { delivered, attempts, abandoned, failures } = std::mem::take(&mut status.counts);
         let failures = failures.into_iter().map(|(reason, times)| Failures { reason, count: count(times) });
         Some(Receiver {
-            row: ReceiverRow::new(receiver, kind, seen),
+            row: ReceiverRow::new(receiver, kind, status, seen.now.wall),
             alerting: seen.setup.alerting,
             delivered: count(delivered),
             attempts: count(attempts),

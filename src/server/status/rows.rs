@@ -56,10 +56,10 @@ fn formatted(time: Timestamp, format: &str) -> String {
 #[derive(Serialize)]
 pub(super) struct Alerts {
     pub(super) firing: String,
-    pub(super) pending: String,
+    pending: String,
     /// Absent if there are none.
-    pub(super) suppressed: Option<String>,
-    pub(super) critical: String,
+    suppressed: Option<String>,
+    critical: String,
     /// Firing, about users that are not shown by name.
     unnamed: Option<String>,
     by_name: Vec<Sort>,

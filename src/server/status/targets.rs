@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{
-        Credential, CredentialStatus, Moment, Node, Outcome, Part, PartState, Reason, Report,
+        Credential, Moment, Node, Outcome, Part, PartState, Reason, Report,
         words::{bytes, count, duration},
     },
     server::target::{Counts, TargetState, is_stale},
@@ -42,26 +42,28 @@ struct Fact {
     value: String,
 }
 
-/// What the table of all is sorted by.
+/// What the table of all is sorted by, and a target is shown from.
 struct Row<'r> {
     report: &'r Report,
     state: TargetState,
-    users: Option<u64>,
+    counts: Counts,
 }
 
 /// The table of all targets.
 pub(super) fn table(reports: &[Arc<Report>], asked: &Asked, now: Moment) -> Table<Target> {
-    let row = |report| {
-        let Counts { users, .. } = Counts::of(report, now);
-        Row { report, state: TargetState::of(report, now), users }
-    };
-    let rows = reports.iter().map(|report| row(&**report)).collect();
+    let rows = reports.iter().map(|report| Row::new(report, now)).collect();
     let columns: [Column<Row<'_>>; 3] = [
         Column::text("target", "target", |a, b| a.report.target.cmp(&b.report.target)),
         Column::descending("state", "state", |a, b| severity(a.state).cmp(&severity(b.state))),
-        Column::descending("users", "users", |a, b| a.users.cmp(&b.users)),
+        Column::descending("users", "users", |a, b| a.counts.users.cmp(&b.counts.users)),
     ];
-    Table::new(rows, &columns, asked, |row| Target::new(row.report, now))
+    Table::new(rows, &columns, asked, |row| Target::of(&row, now))
+}
+
+impl<'r> Row<'r> {
+    fn new(report: &'r Report, now: Moment) -> Self {
+        Row { report, state: TargetState::of(report, now), counts: Counts::of(report, now) }
+    }
 }
 
 /// The worst state is the largest.
@@ -76,17 +78,21 @@ fn severity(state: TargetState) -> u8 {
 
 impl Target {
     pub(super) fn new(report: &Report, now: Moment) -> Self {
+        Target::of(&Row::new(report, now), now)
+    }
+
+    fn of(&Row { report, state, counts }: &Row<'_>, now: Moment) -> Self {
         let answered =
             report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
         let identity = report.identity.as_ref();
         Target {
             name: name(&report.target),
             link: report.target.to_string(),
-            state: TargetState::of(report, now),
+            state,
             system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
-            facts: facts(report, now),
+            facts: facts(report, counts, now),
             first_read: report.first_read().map(|walk| walk.words()),
             troubles: troubles(report, now),
         }
@@ -94,8 +100,7 @@ impl Target {
 }
 
 /// What is known and not stale. What a system does not have is not listed.
-fn facts(report: &Report, now: Moment) -> Vec<Fact> {
-    let counts = Counts::of(report, now);
+fn facts(report: &Report, counts: Counts, now: Moment) -> Vec<Fact> {
     let of_all = |some: Option<u64>, all: Option<u64>| {
         let (some, all) = some.zip(all).filter(|(_, all)| *all > 0)?;
         Some(format!("{} of {}", count(some), count(all)))
@@ -179,8 +184,7 @@ pub(super) fn nodes(report: &Report, asked: &Asked, now: Moment) -> Option<Table
         return None;
     }
     let usage = report.usage.iter().filter(|_| report.fresh(Part::Usage, now));
-    let usage: HashMap<_, _> =
-        usage.map(|usage| (&usage.node, usage.uplink.saturating_add(usage.downlink))).collect();
+    let usage: HashMap<_, _> = usage.map(|usage| (&usage.node, usage.bytes())).collect();
     let bytes_of = |node: &Node| node.bytes().or_else(|| usage.get(&node.label).copied());
     let rows: Vec<_> = report.nodes.iter().map(|node| (node, bytes_of(node))).collect();
     let columns: [Column<(&Node, Option<u64>)>; 5] = [
@@ -231,7 +235,7 @@ pub(super) fn credentials(report: &Report, asked: &Asked, now: Moment) -> Option
     let columns: [Column<&Credential>; 5] = [
         Column::text("credential", "Credential", |a, b| a.label.cmp(&b.label)),
         Column::text("provider", "Provider", |a, b| a.provider.cmp(&b.provider)),
-        Column::text("state", "State", |a, b| status(a).cmp(status(b))),
+        Column::text("state", "State", |a, b| a.status_word().cmp(b.status_word())),
         Column::number("attempts", "Attempts", |a, b| a.requests.cmp(&b.requests)),
         Column::number("failed", "Failed", |a, b| a.failed.cmp(&b.failed)),
     ];
@@ -239,7 +243,7 @@ pub(super) fn credentials(report: &Report, asked: &Asked, now: Moment) -> Option
     Some(Table::new(rows, &columns, asked, |credential| CredentialRow {
         name: name(&credential.label),
         provider: name(&credential.provider),
-        state: status(credential),
+        state: credential.status_word(),
         class: match credential.available {
             Some(true) => "good",
             Some(false) if !credential.is_disabled() => "critical",
@@ -249,8 +253,4 @@ pub(super) fn credentials(report: &Report, asked: &Asked, now: Moment) -> Option
         attempts: credential.requests.map(count),
         failed: credential.failed.map(count),
     }))
-}
-
-fn status(credential: &Credential) -> &'static str {
-    credential.status.unwrap_or(CredentialStatus::Unknown).label()
 }

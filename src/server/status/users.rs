@@ -141,21 +141,16 @@ impl Missing {
 
 /// What the known users of a target lack; absent: nothing, or it has none.
 pub(super) fn lacks(report: &Report, now: Moment) -> Option<String> {
-    {
-        let why = if is_stale(report, Part::Users, now) {
-            let read = report.parts.get(&Part::Users).and_then(|known| known.last_success);
-            match read {
-                Some(read) => format!("left out, last read {} ago", duration(now.since(read))),
-                None => "left out, never read completely".to_owned(),
-            }
-        } else if let Some(walk) = report.first_read() {
-            format!("partial, first read: {}", walk.words())
-        } else if report.users_are_partial() {
-            "partial, the first read begins again".to_owned()
-        } else {
-            return None;
-        };
-        Some(why)
+    if is_stale(report, Part::Users, now) {
+        let read = report.parts.get(&Part::Users).and_then(|known| known.last_success);
+        Some(match read {
+            Some(read) => format!("left out, last read {} ago", duration(now.since(read))),
+            None => "left out, never read completely".to_owned(),
+        })
+    } else if let Some(walk) = report.first_read() {
+        Some(format!("partial, first read: {}", walk.words()))
+    } else {
+        report.users_are_partial().then(|| "partial, the first read begins again".to_owned())
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) const PATHS: [&str; 18] = [
     "/",
     "/targets/home",
     "/targets/home/users",
-    "/targets/nobody",
+    "/targets/unknown",
     "/receivers/ops",
     "/metrics",
     "/metrics/home",

@@ -55,17 +55,34 @@ async fn life(upstream: Upstream, folder: &Path, now: Timestamp) -> Report {
     report
 }
 
+/// A panel with the user alice and two nodes.
+struct Simulated {
+    panel: Panel,
+    /// Its clock, in milliseconds.
+    time: Arc<AtomicI64>,
+    url: String,
+    /// Ends when dropped.
+    _server: JoinSet<()>,
+}
+
+impl Simulated {
+    async fn start() -> Self {
+        let time = Arc::new(AtomicI64::new(RECORDED_AT.as_millis()));
+        let panel_time = Arc::clone(&time);
+        let options = Options { users: 0, nodes: 2, ..Options::default() };
+        let panel = Panel::new(options, move || panel_time.load(Ordering::SeqCst));
+        assert!(panel.add_user("alice", |_| {}));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(panel.clone().serve(listener, pending()));
+        Simulated { panel, time, url, _server: server }
+    }
+}
+
 #[tokio::test]
 async fn traffic_by_node_goes_on_after_every_restart() {
-    let time = Arc::new(AtomicI64::new(RECORDED_AT.as_millis()));
-    let panel_time = Arc::clone(&time);
-    let options = Options { users: 0, nodes: 2, ..Options::default() };
-    let panel = Panel::new(options, move || panel_time.load(Ordering::SeqCst));
-    assert!(panel.add_user("alice", |_| {}));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let mut server = JoinSet::new();
-    server.spawn(panel.clone().serve(listener, pending()));
+    let Simulated { panel, time, url, _server } = Simulated::start().await;
     let folder = tempfile::tempdir().unwrap();
 
     let mut known = BTreeMap::new();
@@ -95,15 +112,7 @@ async fn traffic_by_node_goes_on_after_every_restart() {
 
 #[tokio::test]
 async fn what_a_node_has_moved_in_its_month_goes_on_after_every_restart() {
-    let time = Arc::new(AtomicI64::new(RECORDED_AT.as_millis()));
-    let panel_time = Arc::clone(&time);
-    let options = Options { users: 0, nodes: 2, ..Options::default() };
-    let panel = Panel::new(options, move || panel_time.load(Ordering::SeqCst));
-    assert!(panel.add_user("alice", |_| {}));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let mut server = JoinSet::new();
-    server.spawn(panel.clone().serve(listener, pending()));
+    let Simulated { panel, time, url, _server } = Simulated::start().await;
     let folder = tempfile::tempdir().unwrap();
     let allowance = Allowance { bytes: 1, reset_day: 1, counts: Counts::One };
     let by_name = vec![("master".to_owned(), allowance)];
