@@ -320,7 +320,7 @@ mod tests {
     impl Forms {
         fn new() -> Self {
             let options =
-                Options { labels: UserLabels::Name, limit: 100_000, inbounds: false, budgets: Vec::new() };
+                Options { labels: UserLabels::Name, limit: 100_000, inbounds: false, used_today: false, budgets: Vec::new() };
             Forms {
                 options,
                 alerts: Arc::default(),

@@ -134,6 +134,26 @@ impl Moves {
     }
 }
 
+/// What users of a target used on the running day.
+#[derive(Clone, Debug, Default)]
+pub struct UsedToday(
+    /// Sorted by name.
+    Vec<(Arc<str>, u64)>,
+);
+
+impl UsedToday {
+    pub fn new(mut users: Vec<(Arc<str>, u64)>) -> Self {
+        users.sort_unstable();
+        UsedToday(users)
+    }
+
+    /// The bytes of a user; those who are not known used nothing.
+    pub fn of(&self, user: &str) -> u64 {
+        let at = self.0.binary_search_by(|(name, _)| (**name).cmp(user)).ok();
+        at.and_then(|at| self.0.get(at)).map_or(0, |(_, used)| *used)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::{
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
     LlmUsage, Moment, Moves, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
-    Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
+    Reason, Thresholds, Timestamp, Total, Unread, UsedToday, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -63,6 +63,8 @@ pub struct Report {
     pub journal: Journal,
     /// What users used since it was last taken.
     pub moves: Moves,
+    /// What users used today, a few minutes ago; absent: it is not wanted, or not known.
+    pub used_today: Option<Arc<UsedToday>>,
 }
 
 impl Report {
@@ -108,6 +110,7 @@ impl Report {
             history: History::default(),
             journal: Journal::default(),
             moves: Moves::default(),
+            used_today: None,
         }
     }
 
