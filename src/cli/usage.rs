@@ -20,7 +20,7 @@ use crate::{
     server::{UsageLine, usage_csv},
 };
 
-/// The most lines that are read and printed. Whoever wants more asks for fewer days at a time.
+/// The most lines that are read and printed. For more, ask for fewer days at a time.
 const MOST: usize = 1_000_000;
 
 #[derive(Debug, Args)]
