@@ -39,10 +39,11 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
 
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 18] = [
+pub(crate) const PATHS: [&str; 20] = [
     "/",
     "/targets/home",
     "/targets/home/users",
+    "/targets/home/users/ann",
     "/targets/nobody",
     "/receivers/ops",
     "/metrics",
@@ -50,6 +51,7 @@ pub(crate) const PATHS: [&str; 18] = [
     "/metrics/nobody",
     "/api/v1/alerts",
     "/api/v1/targets",
+    "/api/v1/usage",
     "/api/v1/silences",
     "/api/v1/silences/one",
     "/config",

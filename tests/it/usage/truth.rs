@@ -33,7 +33,7 @@ enum Reset {
 struct Simulated {
     name: Arc<str>,
     reset: Reset,
-    /// The reset is an hour before the end of the period, just after some use that nobody has read.
+    /// The reset is an hour before the end of the period, just after some use that was never read.
     is_early: bool,
     /// Hours of the year in which the user exists.
     lives: std::ops::Range<u64>,
