@@ -77,7 +77,7 @@ pub struct Move {
     pub last_read: Option<Timestamp>,
     /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
-    /// The panel says less, which is not believed yet.
+    /// The panel says less, which is not believed yet: `total` is the one before.
     pub is_falling: bool,
 }
 

@@ -7,7 +7,8 @@ use std::{
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
     LlmUsage, Moment, Moves, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
-    Reason, Thresholds, Timestamp, Total, Unread, UsedToday, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
+    Reason, Thresholds, Timestamp, Total, Unread, UsedToday, User, UserCounts, UserNodeTraffic, Users,
+    WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.

@@ -10,7 +10,8 @@ use proxymeter::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Extras, Fact, Host,
         Identity, Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome,
         Part, PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds,
-        Timestamp, Unread, UsedToday, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
+        Timestamp, Unread, UsedToday, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        WalkProgress,
     },
     secret::HashKey,
 };

@@ -192,7 +192,12 @@ fn the_table_of_paths_is_complete() {
     let paths = counts.filter_map(|line| between(line, "path=\"", '"').next());
     let paths: BTreeSet<_> = paths
         .filter(|path| *path != "other")
-        .map(|path| path.replace("{target}", "NAME").replace("{receiver}", "NAME").replace("{id}", "ID"))
+        .map(|path| {
+            path.replace("{target}", "NAME")
+                .replace("{receiver}", "NAME")
+                .replace("{user}", "USER")
+                .replace("{id}", "ID")
+        })
         .collect();
     assert!(paths.contains("/") && paths.len() >= 9, "{paths:?}");
     for file in [ENGLISH, CHINESE] {

@@ -218,9 +218,10 @@ pub(super) fn used_on(connection: &Connection, day: Day) -> Result<BTreeMap<Stri
     let mut all = BTreeMap::new();
     for (target, name) in targets {
         let (sum, until) = ids_of(target);
-        let users = select.query_map(params![day.number(), sum, until, SubjectKind::User.number()], |row| {
-            Ok((row.get::<_, String>(0)?.into(), used(row, 1)?))
-        })?;
+        let users = select
+            .query_map(params![day.number(), sum, until, SubjectKind::User.number()], |row| {
+                Ok((row.get::<_, String>(0)?.into(), used(row, 1)?))
+            })?;
         let users = users.collect::<Result<Vec<(Arc<str>, u64)>, _>>()?;
         all.insert(name, Arc::new(UsedToday::new(users)));
     }

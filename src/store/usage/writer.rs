@@ -19,8 +19,7 @@ use tracing::{info, warn};
 use super::{
     file::{self, UsageFile},
     open::{Open, Taken},
-    read,
-    schema, write,
+    read, schema, write,
 };
 use crate::{
     clock::Clock,
@@ -46,7 +45,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(open: Open, clock: Clock) -> Self {
-        Shared { open: Mutex::new(open), written: Mutex::default(), today: Mutex::default(), health: Arc::default(), clock }
+        Shared {
+            open: Mutex::new(open),
+            written: Mutex::default(),
+            today: Mutex::default(),
+            health: Arc::default(),
+            clock,
+        }
     }
 
     pub(super) fn open(&self) -> MutexGuard<'_, Open> {

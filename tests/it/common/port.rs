@@ -79,7 +79,13 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::new();
         let setup = Setup {
-            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, used_today: false, budgets: Vec::new() },
+            options: Options {
+                labels: UserLabels::Name,
+                limit: 10,
+                inbounds: false,
+                used_today: false,
+                budgets: Vec::new(),
+            },
             config: CONFIG.to_owned(),
             receivers: Vec::new(),
             voice: Voice::default(),

@@ -73,7 +73,10 @@ fn what_is_used_is_counted_once_over_stops_and_kills() {
     assert!(code == Some(0) && said.is_empty() && lines[0].starts_with("TARGET "), "{table}{said}");
     assert!(lines[1].contains("  alice  437 B") && lines[2].contains("  bob     50 B"), "{table}");
     let (_, csv, _) = usage(&home, &fourth, &["--target=home", "--user=bob", "--format=csv"]);
-    assert!(csv.starts_with("period,target,kind,name,used,") && csv.contains(",home,user,bob,50,bytes,false,false"));
+    assert!(
+        csv.starts_with("period,target,kind,name,used,")
+            && csv.contains(",home,user,bob,50,bytes,false,false")
+    );
     let (code, _, said) = usage(&home, &fourth, &["--target=other"]);
     assert!(code == Some(1) && said.contains("there is no target of this name"), "{said}");
 

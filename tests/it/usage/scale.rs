@@ -29,7 +29,8 @@ async fn a_hundred_thousand_users_are_written_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(Timestamp::from_secs(1_767_268_800));
     let usage = Usage::open(folder.path(), &clock, TimeZone::UTC).unwrap().usage;
-    let names: Vec<Arc<str>> = (0..people).map(|number| format!("user{number:06}@example.com").into()).collect();
+    let names: Vec<Arc<str>> =
+        (0..people).map(|number| format!("user{number:06}@example.com").into()).collect();
     let (mut reading, mut writes) = (Duration::ZERO, Vec::new());
     let mut size = 0;
     for day in 0..days {
