@@ -85,15 +85,15 @@ impl Use {
             has_reset: has(Marks::RESET),
             zone: seen.setup.voice.zone_name().to_owned(),
             charts: (!months.is_empty()).then(|| {
-                let chart = |by: By, rows| Chart::new(by, by.first_kept(today), rows, words);
-                [chart(By::Day, days), chart(By::Month, months)]
+                let chart = |by: By, rows: &[UsageRow]| Chart::new(by, by.first_kept(today), rows, words);
+                [chart(By::Day, &days), chart(By::Month, &months)]
             }),
         }
     }
 }
 
 impl Chart {
-    fn new(by: By, first: i32, rows: Vec<UsageRow>, words: impl Fn(u64) -> String) -> Self {
+    fn new(by: By, first: i32, rows: &[UsageRow], words: impl Fn(u64) -> String) -> Self {
         let most = rows.iter().map(|row| row.used).max().unwrap_or_default();
         let sum = rows.iter().map(|row| row.used).fold(0, u64::saturating_add);
         let kept = usize::try_from(by.kept()).unwrap_or(1);

@@ -1,10 +1,6 @@
 //! How large the history of use becomes, and how long it takes to write.
 
-use std::{
-    fs,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fs, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use proxymeter::{
@@ -12,6 +8,7 @@ use proxymeter::{
     model::{Move, Timestamp},
     store::{By, Counted, SubjectKind, Usage},
 };
+use tokio::time::Instant;
 
 const USUAL: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;
@@ -22,7 +19,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// All of 100,000 users use something each day of a year. For `scripts/long`.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 #[ignore = "takes minutes"]
 async fn a_hundred_thousand_users_are_written_in_time() {
     let (people, days) = (number("PEOPLE_ON_DISK", 100_000), number("DAYS", 365));
@@ -67,7 +64,7 @@ async fn a_hundred_thousand_users_are_written_in_time() {
     assert_eq!(top.len(), 10);
     let (first, rest) = writes.split_first().unwrap();
     let count = u32::try_from(rest.len().max(1)).unwrap();
-    println!(
+    eprintln!(
         "{people} users, {days} days: {size} bytes on the disk at most; the first write {first:?}, the others {:?} on \
          average and {:?} at most; {:?} to take in a reading of all; {asked:?} for the ten who used most in 62 days",
         rest.iter().sum::<Duration>() / count,
@@ -75,5 +72,5 @@ async fn a_hundred_thousand_users_are_written_in_time() {
         reading / u32::try_from(days).unwrap(),
     );
     let row = size / (people * days.min(62) + people * (days / 30).clamp(1, 12));
-    println!("{row} bytes for each row of a day or month, with names and totals");
+    eprintln!("{row} bytes for each row of a day or month, with names and totals");
 }

@@ -302,7 +302,7 @@ async fn a_user_has_a_page_with_what_was_used() {
         state.usage.saw("home", Counted::Users, moves, Duration::from_secs(600), NOW);
         state.usage.write().await;
         let page = asked(&state, &Page::User("home".into(), path.clone()));
-        assert!(page.contains(&format!("href=\"../../home\"")) && page.contains("href=\"../users\""));
+        assert!(page.contains("href=\"../../home\"") && page.contains("href=\"../users\""));
         assert!(page.contains("90%") && page.contains("<title>2026-11-18: 5 GiB, gap</title>"), "{page}");
         assert_eq!((page.matches("class=\"marked\"").count(), page.matches("role=\"img\"").count()), (1, 2));
         assert!(text(&page, "use").contains("5 GiB together, at most 5 GiB"));
