@@ -186,11 +186,13 @@ async fn year(people: u64) {
             if resets && !user.is_early {
                 user.count = 0;
             }
-            if hour > 0 && random.u64(0..96) < user.activity {
-                let used = random.u64(1..1 << 30);
-                user.count += used;
+            let used = if hour > 0 && random.u64(0..96) < user.activity { random.u64(1..1 << 30) } else { 0 };
+            // Of a count that is 0 before and after, nothing can be seen.
+            let is_hidden = resets && user.is_early && user.count == 0;
+            if used > 0 && !is_hidden {
                 *user.truth.entry(day.clone()).or_default() += used;
             }
+            user.count += used;
             if resets && user.is_early {
                 user.count = 0;
             }
