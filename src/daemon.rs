@@ -277,13 +277,17 @@ impl Daemon {
 /// The history of use. The folder was opened by the store, which locks it.
 fn history(config: &Config, keep: Keep, clock: &Clock) -> Result<Usage, StartError> {
     let zone = config.alerting.zone.clone();
-    if keep == Keep::Nothing {
-        return Ok(Usage::in_memory(clock, zone));
-    }
-    let OpenedUsage { usage, problem } = Usage::open(&config.storage.path, clock, zone)?;
-    if let Some(problem) = problem {
-        error!("{problem}");
-    }
+    let usage = match keep {
+        Keep::InStorage => {
+            let OpenedUsage { usage, problem } = Usage::open(&config.storage.path, clock, zone)?;
+            if let Some(problem) = problem {
+                error!("{problem}");
+            }
+            usage
+        }
+        Keep::Nothing => Usage::in_memory(clock, zone),
+    };
+    usage.want_today(config.users.used_today);
     Ok(usage)
 }
 

@@ -68,7 +68,7 @@ pub use llm::{
     LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
 };
 pub use matcher::{ALERT_LABELS, MatchOp, Matcher, check_label};
-pub use moves::{Marks, Move, Moves, growth, is_late};
+pub use moves::{Marks, Move, Moves, UsedToday, growth, is_late};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };

@@ -48,7 +48,13 @@ fn report(users: usize) -> Report {
 }
 
 fn options() -> Options {
-    Options { labels: UserLabels::Name, limit: 1_000_000, inbounds: false, budgets: Vec::new() }
+    Options {
+        labels: UserLabels::Name,
+        limit: 1_000_000,
+        inbounds: false,
+        used_today: false,
+        budgets: Vec::new(),
+    }
 }
 
 /// A whole answer of plain text, as it is streamed.

@@ -164,11 +164,11 @@ fn data(reply: &Reply) -> Result<Value, String> {
     let said: Option<Said> = serde_json::from_slice(&reply.body).ok();
     match (reply.status, said) {
         (200, Some(said)) => Ok(said.data),
-        (404, _) => Err("it has no such path; is it an older version?".to_owned()),
         (401, _) => {
             Err("it wants a login: write --username and --password-file, or --bearer-token-file".to_owned())
         }
         (_, Some(Said { error, .. })) if !error.is_empty() => Err(error),
+        (404, _) => Err("it has no such path; is it an older version?".to_owned()),
         (status, _) => {
             let text = String::from_utf8_lossy(&reply.body);
             let line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();

@@ -45,6 +45,7 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
         labels: daemon::labels_without_store(&config.users, &config.storage)?,
         limit: config.users.limit,
         inbounds: config.users.inbounds,
+        used_today: false,
         budgets: rule::budgets(&config.alerting),
     };
     let progress = RefCell::new(Progress::new());

@@ -18,6 +18,7 @@ pub(super) const SHAPE: Shape = Shape {
         ("labels", If(|text| is_choice(text, &LABELS))),
         ("limit", Number),
         ("inbounds", Number),
+        ("used_today", Number),
         ("hash_key", Hidden),
         ("hash_key_file", Hidden),
         NODE_TRAFFIC_OF,
@@ -40,6 +41,8 @@ pub struct UsersConfig {
     pub limit: usize,
     /// Whether the inbounds of each user are exported.
     pub inbounds: bool,
+    /// Whether it is exported what each user has used today.
+    pub used_today: bool,
     /// The key of the hashes, shared by replicas; at least 16 bytes.
     pub hash_key: Option<Secret>,
     /// Users whose traffic per node is read, in targets that do not name their own.
@@ -74,6 +77,7 @@ impl Default for UsersConfig {
             labels: LabelsChoice::Name,
             limit: 100_000,
             inbounds: false,
+            used_today: false,
             hash_key: None,
             node_traffic_of: Vec::new(),
             notices: NoticeNames::Name,
@@ -87,6 +91,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
         labels: table.take("labels", |value| choice(value, &LABELS)).value().unwrap_or(default.labels),
         limit: table.take("limit", count).value().unwrap_or(default.limit),
         inbounds: table.take("inbounds", switch).value().unwrap_or(default.inbounds),
+        used_today: table.take("used_today", switch).value().unwrap_or(default.used_today),
         hash_key: read_hash_key(&mut table),
         node_traffic_of: read_node_traffic_of(&mut table).unwrap_or(default.node_traffic_of),
         notices: table.take("notices", |value| choice(value, &NOTICES)).value().unwrap_or(default.notices),

@@ -76,6 +76,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
             labels: user_labels(&config.users, key),
             limit: config.users.limit,
             inbounds: config.users.inbounds,
+            used_today: config.users.used_today,
             budgets: rule::budgets(&config.alerting),
         },
         config: config.shown().to_owned(),

@@ -167,6 +167,7 @@ impl Running {
         self.listeners = listeners;
         self.setup.send_replace(Arc::new(set_up(&config, key, access)));
         self.shared.usage.set_zone(&config.alerting.zone);
+        self.shared.usage.want_today(config.users.used_today);
         self.config = config;
         self.commit(new).await;
         Ok(())

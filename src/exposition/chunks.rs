@@ -319,8 +319,13 @@ mod tests {
 
     impl Forms {
         fn new() -> Self {
-            let options =
-                Options { labels: UserLabels::Name, limit: 100_000, inbounds: false, budgets: Vec::new() };
+            let options = Options {
+                labels: UserLabels::Name,
+                limit: 100_000,
+                inbounds: false,
+                used_today: false,
+                budgets: Vec::new(),
+            };
             Forms {
                 options,
                 alerts: Arc::default(),

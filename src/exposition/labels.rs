@@ -16,6 +16,8 @@ pub struct Options {
     pub limit: usize,
     /// Whether the inbounds of each user have series.
     pub inbounds: bool,
+    /// Whether what each user has used today has series.
+    pub used_today: bool,
     /// Of the rules about budgets that are in force.
     pub budgets: Vec<KeyBudget>,
 }

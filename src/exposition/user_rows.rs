@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{family::families, rows::RowFamily, view::View};
-use crate::model::{Counter, Expiry, Part, Unread, User, Users};
+use crate::model::{Counter, Expiry, Part, Unread, UsedToday, User, Users};
 
 families! {
     USER_STATUS = Gauge("user_status", ["target", "user", "status"],
@@ -14,6 +14,8 @@ families! {
         "Inbound to which the user may connect (tag), with users.inbounds = true; polled.");
     USER_USED = Gauge("user_used_bytes", ["target", "user"],
         "Bytes that count against the user's quota (used_traffic, or up + down); falls when the panel resets it. Polled.");
+    USER_USED_TODAY = Gauge("user_used_today_bytes", ["target", "user"],
+        "Bytes that the user has used since the day began in the zone of [alerting], with users.used_today = true. Counted from polled totals, and up to five minutes old.");
     USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
         "Bytes of the user's quota (data_limit, total or totalGB); no series if unlimited. Polled.");
     USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
@@ -49,6 +51,12 @@ pub(super) static ROWS: &[RowFamily] = &[
         }
     }),
     RowFamily(&USER_USED, |rows| rows.each(|user| if_read(user, Unread::USED, user.used))),
+    RowFamily(&USER_USED_TODAY, |rows| {
+        let view = rows.view;
+        if let Some(today) = view.report.used_today.as_ref().filter(|_| view.options.used_today) {
+            rows.each(|user| Some(today.of(&user.name)));
+        }
+    }),
     RowFamily(&USER_LIMIT, |rows| {
         rows.each(|user| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
     }),
@@ -83,19 +91,26 @@ pub(super) static ROWS: &[RowFamily] = &[
 pub(super) struct Source {
     /// Weak, so that an old list is not kept in memory.
     users: Weak<Users>,
+    used_today: Option<Weak<UsedToday>>,
     is_fresh: bool,
 }
 
 impl Source {
     pub(super) fn of(view: &View<'_>) -> Self {
         let is_fresh = view.report.fresh(Part::Users, view.now);
-        Source { users: Arc::downgrade(&view.report.users), is_fresh }
+        let used_today = view.report.used_today.as_ref().map(Arc::downgrade);
+        Source { users: Arc::downgrade(&view.report.users), used_today, is_fresh }
     }
 
     /// Whether the same would be written again.
     pub(super) fn is_still(&self, view: &View<'_>) -> bool {
         let now = Source::of(view);
-        Weak::ptr_eq(&self.users, &now.users) && self.is_fresh == now.is_fresh
+        let is_same_day = match (&self.used_today, &now.used_today) {
+            (Some(before), Some(now)) => Weak::ptr_eq(before, now),
+            (None, None) => true,
+            (_, _) => false,
+        };
+        Weak::ptr_eq(&self.users, &now.users) && is_same_day && self.is_fresh == now.is_fresh
     }
 }
 

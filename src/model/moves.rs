@@ -77,7 +77,7 @@ pub struct Move {
     pub last_read: Option<Timestamp>,
     /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
-    /// The panel says less, which is not believed yet.
+    /// The panel says less, which is not believed yet: `total` is the one before.
     pub is_falling: bool,
 }
 
@@ -131,6 +131,26 @@ impl Moves {
             may_be_reset,
             is_falling: user.traffic.is_falling(),
         });
+    }
+}
+
+/// What users of a target used on the running day.
+#[derive(Clone, Debug, Default)]
+pub struct UsedToday(
+    /// Sorted by name.
+    Vec<(Arc<str>, u64)>,
+);
+
+impl UsedToday {
+    pub fn new(mut users: Vec<(Arc<str>, u64)>) -> Self {
+        users.sort_unstable();
+        UsedToday(users)
+    }
+
+    /// The bytes of a user; those who are not known used nothing.
+    pub fn of(&self, user: &str) -> u64 {
+        let at = self.0.binary_search_by(|(name, _)| (**name).cmp(user)).ok();
+        at.and_then(|at| self.0.get(at)).map_or(0, |(_, used)| *used)
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 use super::{
     Admin, Allowance, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode,
     LlmState, LlmUsage, Moment, Moves, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound,
-    Outcome, Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, User, UserCounts,
-    UserNodeTraffic, Users, WalkProgress,
+    Outcome, Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, UsedToday, User,
+    UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -66,6 +66,8 @@ pub struct Report {
     pub journal: Journal,
     /// What users used since it was last taken.
     pub moves: Moves,
+    /// What users used today, a few minutes ago; absent: it is not wanted, or not known.
+    pub used_today: Option<Arc<UsedToday>>,
 }
 
 impl Report {
@@ -112,6 +114,7 @@ impl Report {
             history: History::default(),
             journal: Journal::default(),
             moves: Moves::default(),
+            used_today: None,
         }
     }
 

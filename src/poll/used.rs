@@ -41,7 +41,11 @@ impl Used {
             Counted::Nodes => self.nodes.were(report.node_totals().collect(), now),
             Counted::Keys => self.keys.were(tokens(report).into_iter().collect(), now),
         };
-        self.usage.saw(&report.id(), counted, moves, usual, now);
+        let id = report.id();
+        self.usage.saw(&id, counted, moves, usual, now);
+        if counted == Counted::Users {
+            report.used_today = self.usage.used_today(&id);
+        }
     }
 }
 

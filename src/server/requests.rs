@@ -418,6 +418,7 @@ pub(super) mod tests {
                 labels: UserLabels::Name,
                 limit: 20_000,
                 inbounds: false,
+                used_today: false,
                 budgets: Vec::new(),
             },
             config: String::new(),

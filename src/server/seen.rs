@@ -157,7 +157,7 @@ pub(super) mod testing {
         let telemetry = Telemetry::new();
         telemetry.config_loaded(NOW.as_secs_f64() - 90_000.0);
         let setup = Setup {
-            options: Options { labels, limit: 10, inbounds: false, budgets: Vec::new() },
+            options: Options { labels, limit: 10, inbounds: false, used_today: false, budgets: Vec::new() },
             config: "[users]\n".to_owned(),
             receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
             voice: Voice::new(Language::En, TimeZone::UTC, "https://proxymeter.example.com"),

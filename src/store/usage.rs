@@ -45,7 +45,7 @@ use self::{
 use super::{error::StoreError, fault::Fault, health::StoreStatus};
 use crate::{
     clock::Clock,
-    model::{Day, Move, Timestamp},
+    model::{Day, Move, Timestamp, UsedToday},
 };
 
 pub use read::{UsagePlace, UsageQuery, UsageRow, UsageSum};
@@ -116,6 +116,20 @@ impl Usage {
     /// Sets the zone whose days count from now on.
     pub fn set_zone(&self, zone: &TimeZone) {
         self.shared.open().set_zone(zone);
+    }
+
+    /// Sets whether [`Usage::used_today`] is wanted.
+    pub fn want_today(&self, is_wanted: bool) {
+        let mut today = self.shared.today();
+        match is_wanted {
+            true => drop(today.get_or_insert_default()),
+            false => *today = None,
+        }
+    }
+
+    /// What users of a target used today, as of the last write; absent: it is not wanted, or not known.
+    pub fn used_today(&self, target: &str) -> Option<Arc<UsedToday>> {
+        self.shared.today().as_ref()?.get(target).cloned()
     }
 
     /// Notes that these are the targets of the configuration at `now`. What is kept of a target that left stays for 30 days, and

@@ -39,7 +39,11 @@ async fn every_path_is_asked_for() {
     let known: Vec<_> = labels.filter(|label| label.name() == "path").map(|label| label.value()).collect();
     assert!(known.contains(&"/config") && known.contains(&"/metrics/{target}"), "{known:?}");
     for path in known {
-        let asked = path.replace("{target}", "home").replace("{receiver}", "ops").replace("{id}", "one");
+        let asked = path
+            .replace("{target}", "home")
+            .replace("{receiver}", "ops")
+            .replace("{id}", "one")
+            .replace("{user}", "ann");
         assert!(PATHS.contains(&&*asked), "{path}");
     }
 }

@@ -170,6 +170,7 @@ fn every_value_arrives() {
             labels: LabelsChoice::Off,
             limit: 50_000,
             inbounds: true,
+            used_today: true,
             hash_key: Some(Secret::from("0123456789abcdef")),
             node_traffic_of: vec!["alice".to_owned()],
             notices: NoticeNames::Hash,

@@ -10,7 +10,7 @@ use proxymeter::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Allowance, Core, Counter, Counts, Expiry,
         Extras, Fact, Host, Identity, Inbound, KIND_USER, LastOnline, Moment, Node, NodeAllowances,
         NodePeriods, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
-        Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp, Unread, User,
+        Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp, Unread, UsedToday, User,
         UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
@@ -387,6 +387,7 @@ fn detailed() -> Report {
     for part in [Part::System, Part::Core, Part::Nodes, Part::NodeStats, Part::Inbounds, Part::Outbounds] {
         report.parts.insert(part, read(20, Outcome::Up));
     }
+    report.used_today = Some(Arc::new(UsedToday::new(vec![("ann".into(), 7)])));
     report.walk = Some(WalkProgress { read: 1, size: Some(2), took: Duration::ZERO, left: None });
     report
 }
@@ -405,7 +406,7 @@ fn snapshot() -> Vec<Arc<Report>> {
 }
 
 fn options(labels: UserLabels) -> Options {
-    Options { labels, limit: 1000, inbounds: true, budgets: llm::budgets() }
+    Options { labels, limit: 1000, inbounds: true, used_today: true, budgets: llm::budgets() }
 }
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {

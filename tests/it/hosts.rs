@@ -151,6 +151,7 @@ async fn options_tells_the_methods_and_nothing_else() {
         ("/targets/home/users", "200", "GET, HEAD, OPTIONS"),
         ("/-/healthy", "200", "GET, HEAD, OPTIONS"),
         ("/-/reload", "200", "POST, PUT, OPTIONS"),
+        ("/api/v1/usage", "200", "GET, HEAD, OPTIONS"),
         ("/api/v1/silences", "200", "GET, HEAD, POST, OPTIONS"),
         ("/api/v1/silences/one", "200", "GET, HEAD, DELETE, OPTIONS"),
         ("*", "200", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),

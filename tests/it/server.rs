@@ -59,7 +59,13 @@ impl Daemon {
         let (ready, readiness) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
         let setup = Setup {
-            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
+            options: Options {
+                labels: UserLabels::Name,
+                limit: 10,
+                inbounds: false,
+                used_today: false,
+                budgets: Vec::new(),
+            },
             config: "[users]\nhash_key = \"<hidden>\"\n".to_owned(),
             receivers: vec![("ops".to_owned(), "email")],
             voice: Voice::default(),

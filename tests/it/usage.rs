@@ -1,4 +1,5 @@
 //! The history of use: its sums against those of a simulation, and what the program shows of it.
 
 mod program;
+mod scale;
 mod truth;

@@ -195,8 +195,11 @@ fn used() -> Vec<Move> {
         may_be_reset,
         is_falling: false,
     };
-    let users =
-        [("ann", 734_003_200, NOW, false), ("bob", 21_474_836_480, long_ago, true), ("eve", 7, NOW, false)];
+    let users = [
+        ("ann", 734_003_200, NOW, false),
+        ("bob", 21_474_836_480, long_ago, true),
+        ("eve", 7, long_ago, true),
+    ];
     users.map(|(name, total, last_read, may_be_reset)| user(name, total, last_read, may_be_reset)).into()
 }
 

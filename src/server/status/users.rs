@@ -47,8 +47,10 @@ struct Missing {
 #[derive(Serialize)]
 struct QuotaRow {
     user: String,
-    /// Its page, below those of all targets; absent: it has none.
+    /// Its page, below that of the target's users; absent: it has none.
     link: Option<String>,
+    /// The page of the target, below those of all.
+    home: String,
     target: String,
     /// Whole percent, rounded down.
     percent: u128,
@@ -61,8 +63,10 @@ struct QuotaRow {
 #[derive(Serialize)]
 struct ExpiryRow {
     user: String,
-    /// Its page, below those of all targets; absent: it has none.
+    /// Its page, below that of the target's users; absent: it has none.
     link: Option<String>,
+    /// The page of the target, below those of all.
+    home: String,
     target: String,
     ends: When,
 }
@@ -89,10 +93,7 @@ impl Users {
 
         let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
         let target = |target: &Arc<str>| name(target);
-        let link = |target: &Arc<str>, user: &User| {
-            let label = labels.of(&user.name).unwrap_or_default();
-            Some(format!("{target}/users/{}", in_path(&label)?))
-        };
+        let link = |user: &User| labels.of(&user.name).and_then(|label| in_path(&label));
         let mut missing: Vec<_> = reports().filter_map(|report| Missing::new(report, now)).collect();
         let missing_more = missing.len().saturating_sub(MISSING_SHOWN);
         missing.truncate(MISSING_SHOWN);
@@ -108,7 +109,8 @@ impl Users {
                     let percent = u128::from(user.used) * 100 / u128::from(*limit);
                     QuotaRow {
                         user: label(user),
-                        link: link(of, user),
+                        link: link(user),
+                        home: of.to_string(),
                         target: target(of),
                         percent,
                         bar: percent.min(100),
@@ -123,7 +125,8 @@ impl Users {
                 .iter()
                 .map(|(of, user, end)| ExpiryRow {
                     user: label(user),
-                    link: link(of, user),
+                    link: link(user),
+                    home: of.to_string(),
                     target: target(of),
                     ends: When::new(*end, now.wall),
                 })

@@ -53,9 +53,11 @@ pub(super) struct Row {
     since: Option<Day>,
     /// What it grew up to the first reading may be of any day since then.
     is_late: bool,
+    /// It only says that something may have been reset: no total that is believed was read.
+    is_held: bool,
     /// Growth from the first reading to the last.
     grown: u64,
-    pub(super) last: u64,
+    last: u64,
     marks: PeriodMarks,
 }
 
@@ -267,11 +269,29 @@ impl Row {
         // Within a short time, a subject that is at rest before and after is at rest.
         let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
         let marks = PeriodMarks::RESET.only_if(is_reset);
-        Row { name, owner, before, first: total, since, is_late, grown: 0, last: total, marks }
+        Row {
+            name,
+            owner,
+            before,
+            first: total,
+            since,
+            is_late,
+            is_held: is_falling,
+            grown: 0,
+            last: total,
+            marks,
+        }
     }
 
     /// This row and a later one of the same day as one.
     fn then(self, later: Row, day: Day) -> Row {
+        if later.is_held {
+            return Row { marks: self.marks.with(later.marks), since: self.since.or(later.since), ..self };
+        }
+        if self.is_held {
+            let (since, is_late) = (self.since.or(later.since), self.is_late || later.is_late);
+            return Row { since, is_late, marks: self.marks.with(later.marks), ..later };
+        }
         let (grown, fell) = growth(self.last, later.first);
         let gap = later.since.filter(|_| later.is_late && grown > 0);
         let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
@@ -295,10 +315,15 @@ impl Row {
         }
     }
 
+    /// The last total; absent: none is believed.
+    pub(super) fn total(&self) -> Option<u64> {
+        (!self.is_held).then_some(self.last)
+    }
+
     /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
     /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
     pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
-        let base = stored.or(self.before).unwrap_or(self.first);
+        let base = stored.or(self.before).filter(|_| !self.is_held).unwrap_or(self.first);
         let (grown, fell) = growth(base, self.first);
         let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
@@ -388,6 +413,27 @@ mod tests {
         open.was_read("home", Counted::Users, long_ago);
         open.add("home", Counted::Users, vec![read("a", Some(3), 9, None)], USUAL, NOON);
         assert_eq!(used(&days(&mut open)[0], None), [("a", 6, 1, 0)]);
+    }
+
+    /// The process before wrote a total after a reset, and had saved the list from before it.
+    #[test]
+    fn a_total_that_is_held_is_not_counted() {
+        let mut open = Open::new(TimeZone::UTC);
+        let held =
+            |name: &str, last: Timestamp| Move { is_falling: true, ..read(name, Some(100), 100, Some(last)) };
+        let long_ago = NOON.saturating_add_millis(-50 * HOUR);
+        open.add("home", Counted::Users, vec![held("a", NOON), held("b", long_ago)], USUAL, NOON);
+        let days_open = days(&mut open);
+        let stored = Some(10);
+        assert_eq!(used(&days_open[0], stored), [("a", 0, 0, 0), ("b", 0, 3, 2)]);
+        assert!(days_open[0].rows.of(Counted::Users).iter().all(|row| row.total().is_none()));
+        for moves in [vec![held("a", NOON)], vec![read("a", Some(100), 12, Some(NOON))]] {
+            open.add("home", Counted::Users, moves, USUAL, NOON);
+        }
+        let days = days(&mut open);
+        assert_eq!(used(&days[0], stored), [("a", 2, 0, 0)]);
+        assert_eq!(used(&days[0], None), [("a", 12, 2, 2)]);
+        assert_eq!(days[0].rows.of(Counted::Users)[0].total(), Some(12));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! What is read of the file.
 
-use std::{cmp::Reverse, collections::HashMap, ops::RangeInclusive};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -8,7 +13,10 @@ use super::{
     schema::{self, ids_of},
     subject::{By, SubjectKind},
 };
-use crate::{model::Marks, store::fault::Fault};
+use crate::{
+    model::{Day, Marks, UsedToday},
+    store::fault::Fault,
+};
 
 /// Which use is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +204,28 @@ pub(super) fn sums(
         }
     }
     Ok(found)
+}
+
+/// What the users of each target used on a day.
+pub(super) fn used_on(connection: &Connection, day: Day) -> Result<BTreeMap<String, Arc<UsedToday>>, Fault> {
+    let mut select = connection.prepare_cached("SELECT id, name FROM targets")?;
+    let targets = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let targets = targets.collect::<Result<Vec<(i64, String)>, _>>()?;
+    let mut select = connection.prepare_cached(
+        "SELECT s.name, d.used FROM days d CROSS JOIN subjects s ON s.id = d.subject
+         WHERE d.period = ? AND d.subject >= ? AND d.subject < ? AND s.kind = ?",
+    )?;
+    let mut all = BTreeMap::new();
+    for (target, name) in targets {
+        let (sum, until) = ids_of(target);
+        let users = select
+            .query_map(params![day.number(), sum, until, SubjectKind::User.number()], |row| {
+                Ok((row.get::<_, String>(0)?.into(), used(row, 1)?))
+            })?;
+        let users = users.collect::<Result<Vec<(Arc<str>, u64)>, _>>()?;
+        all.insert(name, Arc::new(UsedToday::new(users)));
+    }
+    Ok(all)
 }
 
 /// The first name of a kind that is the one.

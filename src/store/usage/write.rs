@@ -108,7 +108,7 @@ impl Target {
                 if let Some(owner) = &row.owner {
                     admins.entry(owner).or_default().add(used);
                 }
-                let total = Some(row.last).filter(|last| stored != Some(*last));
+                let total = row.total().filter(|last| stored != Some(*last));
                 match found {
                     Some((subject, _)) => changes.push(Change::of(subject, total, used)),
                     None => new.push((row, Change::of(0, total, used))),

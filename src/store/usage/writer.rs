@@ -1,6 +1,7 @@
 //! The thread that writes.
 
 use std::{
+    collections::BTreeMap,
     iter::Peekable,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,11 +19,11 @@ use tracing::{info, warn};
 use super::{
     file::{self, UsageFile},
     open::{Open, Taken},
-    schema, write,
+    read, schema, write,
 };
 use crate::{
     clock::Clock,
-    model::{Day, Timestamp},
+    model::{Day, Timestamp, UsedToday},
     store::{fault::Fault, health::Health},
 };
 
@@ -36,17 +37,30 @@ const FIRST_WRITE: Duration = Duration::from_secs(30);
 pub(super) struct Shared {
     open: Mutex<Open>,
     written: Mutex<Option<Timestamp>>,
+    /// What users of each target used today; absent: it is not wanted.
+    today: Mutex<Option<BTreeMap<String, Arc<UsedToday>>>>,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
 }
 
 impl Shared {
     pub(super) fn new(open: Open, clock: Clock) -> Self {
-        Shared { open: Mutex::new(open), written: Mutex::default(), health: Arc::default(), clock }
+        Shared {
+            open: Mutex::new(open),
+            written: Mutex::default(),
+            today: Mutex::default(),
+            health: Arc::default(),
+            clock,
+        }
     }
 
     pub(super) fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What users of each target used today; absent: it is not wanted.
+    pub(super) fn today(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<UsedToday>>>> {
+        self.today.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When everything that had been read was last written.
@@ -167,6 +181,7 @@ impl Writer {
         }
         let mut left = Left { taken: taken.into_iter().peekable(), kept };
         let written = self.write_all(&mut left, (begins, today), now);
+        let is_written = written.is_ok();
         match written {
             Ok(()) => {
                 *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
@@ -184,6 +199,15 @@ impl Writer {
             }
         }
         self.measure();
+        if is_written && self.shared.today().is_some() {
+            match self.with(|connection| read::used_on(connection, today)) {
+                Ok(used) => {
+                    // Unless it is not wanted any more.
+                    self.shared.today().as_mut().into_iter().for_each(|known| known.clone_from(&used));
+                }
+                Err(fault) => self.failed(&fault),
+            }
+        }
     }
 
     /// Writes what is left, in several transactions, and takes away what is written.

@@ -189,7 +189,13 @@ fn shown(simulated: &mut Simulated, generation: Generation) -> Values {
         };
         report.parts.insert(part, state);
     }
-    let options = Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() };
+    let options = Options {
+        labels: UserLabels::Name,
+        limit: 10,
+        inbounds: false,
+        used_today: false,
+        budgets: Vec::new(),
+    };
     let report = Arc::new(report.clone());
     let now = simulated.driver.now;
     let text = shown::text(&[report], &ActiveAlerts::default(), &options, now, Format::Classic);

@@ -39,10 +39,11 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
 
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 18] = [
+pub(crate) const PATHS: [&str; 20] = [
     "/",
     "/targets/home",
     "/targets/home/users",
+    "/targets/home/users/ann",
     "/targets/unknown",
     "/receivers/ops",
     "/metrics",
@@ -50,6 +51,7 @@ pub(crate) const PATHS: [&str; 18] = [
     "/metrics/nobody",
     "/api/v1/alerts",
     "/api/v1/targets",
+    "/api/v1/usage",
     "/api/v1/silences",
     "/api/v1/silences/one",
     "/config",
@@ -77,7 +79,13 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::new();
         let setup = Setup {
-            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
+            options: Options {
+                labels: UserLabels::Name,
+                limit: 10,
+                inbounds: false,
+                used_today: false,
+                budgets: Vec::new(),
+            },
             config: CONFIG.to_owned(),
             receivers: Vec::new(),
             voice: Voice::default(),

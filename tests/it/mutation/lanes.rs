@@ -233,7 +233,13 @@ fn texts(report: Report) -> Texts {
 }
 
 pub(super) fn rendered(reports: &[Arc<Report>], now: Moment, format: Format) -> String {
-    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
+    let options = Options {
+        labels: UserLabels::Name,
+        limit: 1000,
+        inbounds: true,
+        used_today: false,
+        budgets: Vec::new(),
+    };
     shown::text(reports, &ActiveAlerts::default(), &options, now, format)
 }
 

@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::{Zoned, civil::Weekday, tz::TimeZone};
@@ -15,6 +15,7 @@ use proxymeter::{
     model::{Counter, Extras, Fact, Marks, Moment, Report, Timestamp, User, UserFacts, Users, WholeList},
     store::{By, Counted, SubjectKind, Usage, UsageQuery},
 };
+use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// The panel is read once an hour.
@@ -33,7 +34,7 @@ enum Reset {
 struct Simulated {
     name: Arc<str>,
     reset: Reset,
-    /// The reset is an hour before the end of the period, just after some use that nobody has read.
+    /// The reset is an hour before the end of the period, just after some use that was never read.
     is_early: bool,
     /// Hours of the year in which the user exists.
     lives: std::ops::Range<u64>,
@@ -175,7 +176,8 @@ async fn year(people: u64) {
     let away = |hour: u64| away.iter().any(|(from, hours)| (*from..from + hours).contains(&hour));
     let (mut writes, mut writing, mut slowest) = (0_u32, Duration::ZERO, Duration::ZERO);
     let (mut seen_days, mut months) = (Rows::new(), Rows::new());
-    for hour in 0..365 * 24 {
+    // Until the last reset of the year has been read.
+    for hour in 0..365 * 24 + 3 {
         let now = begin.saturating_add(HOUR * u32::try_from(hour).unwrap());
         let at = local(now.saturating_add(HOUR / 4));
         let day = at.date().to_string();
@@ -184,11 +186,13 @@ async fn year(people: u64) {
             if resets && !user.is_early {
                 user.count = 0;
             }
-            if hour > 0 && random.u64(0..96) < user.activity {
-                let used = random.u64(1..1 << 30);
-                user.count += used;
+            let used = if hour > 0 && random.u64(0..96) < user.activity { random.u64(1..1 << 30) } else { 0 };
+            // Of a count that is 0 before and after, nothing can be seen.
+            let is_hidden = resets && user.is_early && user.count == 0;
+            if used > 0 && !is_hidden {
                 *user.truth.entry(day.clone()).or_default() += used;
             }
+            user.count += used;
             if resets && user.is_early {
                 user.count = 0;
             }
@@ -266,7 +270,7 @@ async fn year(people: u64) {
             }
         }
     }
-    println!(
+    eprintln!(
         "{people} users: {} rows of days, {} bytes on the disk, {writes} writes of {} ms on average and {} ms at most",
         seen_days.len(),
         size(exporter.folder.path()),
@@ -282,7 +286,7 @@ fn check(users: &[Simulated], rows: &Rows, by: By) {
     for user in users {
         let mut truth = BTreeMap::<String, u64>::new();
         for (day, used) in &user.truth {
-            let period = if by == By::Day { day.clone() } else { day[..7].to_owned() };
+            let period = if by == By::Day { day.clone() } else { day.chars().take(7).collect() };
             *truth.entry(period).or_default() += used;
         }
         let name = user.name.to_string();
@@ -317,20 +321,21 @@ fn check(users: &[Simulated], rows: &Rows, by: By) {
             _ => assert!(sums.0 <= sums.1, "{name}: {sums:?}"),
         }
     }
-    println!(
+    eprintln!(
         "{}: {exact:?} rows without a mark, {marked:?} with one, of users without and with resets",
         by.label()
     );
-    assert!(exact[0] > marked[0] * 4, "{exact:?} {marked:?}");
+    // Two of the ends of months are missed.
+    assert!(exact[0] > marked[0] * if by == By::Day { 20 } else { 2 }, "{exact:?} {marked:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_year_of_use_is_counted_to_the_byte() {
     year(300).await;
 }
 
 /// For `scripts/long`.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 #[ignore = "takes minutes"]
 async fn a_year_of_ten_thousand_users_is_counted_to_the_byte() {
     year(std::env::var("PEOPLE").map_or(10_000, |people| people.parse().unwrap())).await;

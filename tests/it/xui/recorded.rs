@@ -437,7 +437,13 @@ async fn the_core_and_what_nodes_measure_are_shown() {
         let server = panel.clone().start();
         let report = read(&panel, &server, false).await;
         let now = Clock::starting_at(panel.recorded_at()).now();
-        let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
+        let options = Options {
+            labels: UserLabels::Name,
+            limit: 1000,
+            inbounds: true,
+            used_today: false,
+            budgets: Vec::new(),
+        };
         let reports = [Arc::new(report)];
         let text = shown::text(&reports, &ActiveAlerts::default(), &options, now, Format::Classic);
         let nodes = (name == "3.6.0").then_some("node_uptime_seconds{");
