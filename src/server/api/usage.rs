@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{answer, bad_data, mistake, rfc3339};
 use crate::{
     exposition::UserLabels,
-    model::{Day, Marks, Month, Report},
+    model::{Day, Marks, Month, Report, Timestamp},
     server::seen::Seen,
     store::{By, SubjectKind, Usage, UsageError, UsagePlace, UsageQuery, UsageRow},
 };
@@ -228,7 +228,7 @@ struct Data<'a> {
     by: &'static str,
     /// Whose days these are.
     zone: &'a str,
-    /// When everything that had been read was last written.
+    /// When everything that had been read was last written, in whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<String>,
     usage: Vec<UsageLine>,
@@ -308,7 +308,7 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
             let data = Data {
                 by: query.by.label(),
                 zone: seen.setup.voice.zone_name(),
-                as_of: usage.written().and_then(rfc3339),
+                as_of: usage.written().and_then(|at| rfc3339(Timestamp::from_secs(at.as_secs()))),
                 usage: rows.collect(),
                 next: last.map(After::word),
             };
