@@ -186,6 +186,7 @@ fn ask(rule: &Rule, report: &Report, traffic: &Traffic, now: Moment) -> (Judged,
         Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
         Question::LlmUsageGap => usage_gap(report, now),
         Question::StoreFailing
+        | Question::HistoryFailing
         | Question::ReloadFailed
         | Question::HeartbeatWithheld
         | Question::ReceiverFailing

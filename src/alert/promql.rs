@@ -19,7 +19,7 @@ pub use file::{PrometheusRule, groups};
 
 /// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
 /// then.
-pub static DIFFERENCES: [(Question, &str); 15] = [
+pub static DIFFERENCES: [(Question, &str); 16] = [
     (
         Question::UserExpiry,
         "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \
@@ -50,6 +50,7 @@ pub static DIFFERENCES: [(Question, &str); 15] = [
     (Question::NodeTraffic, "resolves 15 minutes after a new month has begun"),
     (Question::LoginRefused, "resolves while the target fails for another reason than the refused login"),
     (Question::StoreFailing, "fires after six minutes, not after ten seconds"),
+    (Question::HistoryFailing, "fires after 20 minutes, not after 15"),
     (
         Question::HeartbeatWithheld,
         "counts the last 15 minutes. It resolves later, and it resolves and fires in turn if the `interval` of the heartbeat \

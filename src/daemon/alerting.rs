@@ -141,7 +141,13 @@ pub(super) async fn watch_storage(shared: Shared) {
         shared.telemetry.store(up, backlog, size_bytes, errors);
         let usage = shared.usage.status();
         shared.telemetry.usage(usage.up, usage.size_bytes, usage.errors);
-        let condition = if up { Condition::Good } else { Condition::Failing("not writable".into()) };
-        shared.board.change_own(|own| own.storage = condition);
+        shared.board.change_own(|own| {
+            own.storage = writable(up);
+            own.history = writable(usage.up);
+        });
     }
+}
+
+fn writable(up: bool) -> Condition {
+    if up { Condition::Good } else { Condition::Failing("not writable".into()) }
 }

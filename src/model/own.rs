@@ -7,6 +7,8 @@ use super::Timestamp;
 pub struct OwnState {
     /// Whether the storage can be written.
     pub storage: Condition,
+    /// Whether the history of use can be written.
+    pub history: Condition,
     /// Whether the configuration, and each file that it names, could be used when last loaded.
     pub configuration: Condition,
     /// Whether the heartbeat is sent, or there is none.

@@ -608,6 +608,12 @@ ProxymeterStorageFailing = The storage is not writable.
     .over = The storage is writable again, after { $lasted } ({ $times }).
     .action = See proxymeter's log for the reason; the most common one is a full disk.
 
+ProxymeterUsageHistoryFailing = The history of use is not writable.
+    .head = the history of use is not writable
+    .firing = The history of use is not writable: what is used by day and month is kept in memory only. If proxymeter stops, it counts on a later day.
+    .over = The history of use is writable again, after { $lasted } ({ $times }).
+    .action = See proxymeter's log for the reason; the most common one is a full disk.
+
 ProxymeterReloadFailed = Configuration could not be loaded.
     .head = the configuration could not be loaded
     .firing = The last reload failed: { $cause }. The configuration from before stays in force.

@@ -592,6 +592,12 @@ ProxymeterStorageFailing = 存储不可写。
     .over = 存储恢复可写，此前 { $lasted }不可写（{ $times }）。
     .action = 原因见日志；最常见的是磁盘已满。
 
+ProxymeterUsageHistoryFailing = 用量历史不可写。
+    .head = 用量历史不可写
+    .firing = 用量历史不可写：按日和按月的用量只保存在内存中，如果 proxymeter 停止，会计入之后的日期。
+    .over = 用量历史恢复可写，此前 { $lasted }不可写（{ $times }）。
+    .action = 原因见日志；最常见的是磁盘已满。
+
 ProxymeterReloadFailed = 配置无法加载。
     .head = 配置无法加载
     .firing = 上一次重新加载失败：{ $cause }。之前的配置继续生效。

@@ -135,7 +135,7 @@ fn example(question: Question, now: Timestamp) -> Reading {
         Q::LlmTokenBudget => spent(960_000, 1_000_000, BudgetUnit::Tokens, now),
         Q::LlmCostBudget => spent(19_200_000_000, 20_000_000_000, BudgetUnit::UsdNanos, now),
         Q::LlmUsageGap => Reading::Word("records were lost".into()),
-        Q::StoreFailing => Reading::Word("not writable".into()),
+        Q::StoreFailing | Q::HistoryFailing => Reading::Word("not writable".into()),
         Q::ReloadFailed => Reading::Word("the file cannot be used".into()),
         Q::HeartbeatWithheld => Reading::Word("poll home is stuck".into()),
         Q::ReceiverFailing => Reading::Word("auth".into()),

@@ -82,6 +82,7 @@ fn every_step_has_a_rule_with_its_own_words() {
                 let kinds: Vec<_> = found.iter().map(|made| label(made, "kind")).collect();
                 match rule.kind.question {
                     Question::StoreFailing
+                    | Question::HistoryFailing
                     | Question::ReloadFailed
                     | Question::HeartbeatWithheld
                     | Question::ReceiverFailing

@@ -269,6 +269,7 @@ fn about(kind: &Kind) -> (&'static str, &'static str) {
         Question::LlmErrorRatio => "claude",
         Question::LlmTokenBudget | Question::LlmCostBudget => "team-a",
         Question::StoreFailing => "storage",
+        Question::HistoryFailing => "history",
         Question::ReloadFailed => "configuration",
         Question::HeartbeatWithheld => "heartbeat",
         Question::ReceiverFailing | Question::NotificationsAbandoned => "on-call",
@@ -396,7 +397,7 @@ fn firing(kind: &Kind) -> Vec<Reading> {
         ]
         .map(word)
         .into(),
-        Question::StoreFailing => vec![word("not writable")],
+        Question::StoreFailing | Question::HistoryFailing => vec![word("not writable")],
         Question::ReloadFailed => {
             ["the file cannot be used", "a file that it names has changed and cannot be used"]
                 .map(word)
@@ -449,6 +450,7 @@ fn over(kind: &Kind) -> Vec<Reading> {
         | Question::CredentialUnavailable
         | Question::LlmUsageGap
         | Question::StoreFailing
+        | Question::HistoryFailing
         | Question::ReloadFailed
         | Question::HeartbeatWithheld
         | Question::ReceiverFailing

@@ -43,6 +43,7 @@ pub(super) fn ask(rule: &Rule, own: &OwnState, now: Moment) -> Option<(Judged, V
         }
         Question::NotificationsAbandoned => return Some(of_receivers(own, abandoned)),
         Question::StoreFailing => ("storage", &own.storage),
+        Question::HistoryFailing => ("history", &own.history),
         Question::ReloadFailed => ("configuration", &own.configuration),
         Question::HeartbeatWithheld => ("heartbeat", &own.heartbeat),
         _ => return None,

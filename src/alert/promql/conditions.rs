@@ -135,6 +135,7 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             each(&[], one(format!("{refused} == 1")), plain)
         }
         Question::StoreFailing
+        | Question::HistoryFailing
         | Question::ReloadFailed
         | Question::HeartbeatWithheld
         | Question::ReceiverFailing

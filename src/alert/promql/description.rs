@@ -139,6 +139,7 @@ fn value(question: Question) -> Option<&'static str> {
         | Question::LlmUsageGap
         | Question::LoginRefused
         | Question::StoreFailing
+        | Question::HistoryFailing
         | Question::ReloadFailed
         | Question::HeartbeatWithheld
         | Question::ReceiverFailing

@@ -68,6 +68,7 @@ pub enum Question {
     LlmCostBudget,
     LlmUsageGap,
     StoreFailing,
+    HistoryFailing,
     ReloadFailed,
     HeartbeatWithheld,
     ReceiverFailing,
@@ -101,7 +102,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 37] = [
+pub static KINDS: [Kind; 38] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -449,6 +450,20 @@ pub static KINDS: [Kind; 37] = [
         reached: None,
     },
     Kind {
+        question: Question::HistoryFailing,
+        name: "usage_history_failing",
+        alertname: "ProxymeterUsageHistoryFailing",
+        kind: "storage",
+        part: None,
+        steps: Steps::None(Warning),
+        for_: Duration::from_secs(15 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        description: "What is used by day and month is kept in memory only and is counted later, on another day, if the \
+                      exporter stops. See the log for the reason; the most common one is a full disk.",
+        reached: None,
+    },
+    Kind {
         question: Question::ReloadFailed,
         name: "reload_failed",
         alertname: "ProxymeterReloadFailed",
@@ -522,8 +537,13 @@ impl Kind {
 
     /// Whether it asks about the daemon itself.
     pub fn is_own(&self) -> bool {
-        matches!(self.question, Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld)
-            || self.question.is_about_receivers()
+        matches!(
+            self.question,
+            Question::StoreFailing
+                | Question::HistoryFailing
+                | Question::ReloadFailed
+                | Question::HeartbeatWithheld
+        ) || self.question.is_about_receivers()
     }
 
     /// Whether it has no default for what it compares with, so that its table is what enables it.
