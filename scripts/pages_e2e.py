@@ -161,6 +161,7 @@ BELOW = {
     "target": ("targets/home", ["home", "Parts", "users", "Nodes", "Traffic", "Closest to their quota", "All users", "ProxymeterNodeDown"]),
     "llm": ("targets/llm?sort=-attempts", ["Credentials", "Provider", "usage"]),
     "users": ("targets/home/users?sort=-quota&page=2", ["Name contains", "Of quota", "101 to 200 of", "Previous", "Next"]),
+    "one": ("targets/home/users/limited_and_past", ["limited_and_past", "user of home", "5 GiB", "125", "Use"]),
     "receiver": ("receivers/ops", ["ops", "email", "Delivered", "Given up"]),
 }
 

@@ -576,6 +576,7 @@ async fn pages_to_look_at() {
     );
     failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
     failing.telemetry.notification_attempt("ops", HOUR, Some(failure("server_error", &put_off)));
+    look("user.html", &pages::user_to_look_at(names[0]).await);
     look("silences.html", &silences::tests::page_to_look_at(&names));
     look("failing.html", &written(&failing));
 }

@@ -1,6 +1,6 @@
 //! The pages below the status page.
 
-use super::*;
+use super::{super::text::in_path, *};
 use crate::{
     model::{Counter, LastOnline, Move, NodeTraffic, Unread},
     store::Counted,
@@ -318,4 +318,35 @@ async fn a_user_has_a_page_with_what_was_used() {
     let (off, _) = user("", UserLabels::Off);
     let hidden = page(&off, "new");
     assert!(hidden.contains("Users are not shown one by one") && !hidden.contains("<bdi>new"));
+}
+
+/// The page of a user with 80 days of use, of which two are marked.
+pub(super) async fn user_to_look_at(name: &str) -> String {
+    const DAY: u64 = 86_400;
+    let users = vec![with_quota(name, 9, 10)];
+    let state =
+        state(&[report("home", users, ago(Duration::ZERO))], ActiveAlerts::default(), UserLabels::Name);
+    let mut total = 0;
+    for day in (0..80).rev().filter(|day| !(20..24).contains(day)) {
+        let now = NOW.saturating_sub(Duration::from_secs(day * DAY));
+        let before = total;
+        total += (1 + day * day % 17) << 28;
+        let read = Move {
+            name: name.into(),
+            owner: None,
+            before: Some(before),
+            total,
+            last_read: Some(now.saturating_sub(Duration::from_secs(if day == 19 { 4 * DAY } else { 60 }))),
+            may_be_reset: day == 40,
+            is_falling: false,
+        };
+        state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), now);
+        state.usage.write().await;
+    }
+    let page = asked(&state, &Page::User("home".into(), in_path(name).unwrap()));
+    assert!(
+        page.matches("<rect x=").count() > 40 && page.contains("reset") && page.contains("gap"),
+        "{page}"
+    );
+    page
 }
