@@ -62,6 +62,7 @@ def near_quota(size):
 
 
 FULL_SOON = hourly("target_user:proxymeter_user_quota_exhausted_timestamp_seconds:forecast3d")
+DEVICES = f"topk(20, {latest('user_devices')})"
 UNSEEN = of_active(f"time() - {latest('user_last_online_timestamp_seconds')}")
 
 DASHBOARD = dashboard(
@@ -160,15 +161,26 @@ DASHBOARD = dashboard(
             chart(
                 "Users online",
                 "Users with traffic in the last two minutes, and in the last day where the panel counts those.",
-                (12, 8),
+                (8, 8),
                 "short",
                 line(latest("users_online")),
                 line(latest("users_seen"), "{{target}} {{cluster}} within {{within}}", dashed=True),
             ),
             table(
+                "Shared accounts",
+                "The 20 users with most addresses in use at present, where the panel knows them. More than the limit may mean that "
+                f"an account is shared. {NAMES}",
+                (8, 8),
+                *WHO,
+                value("Addresses", DEVICES),
+                value("Allowed", f"{latest('user_devices_limit')} and {DEVICES}"),
+                sort="Addresses",
+                descending=True,
+            ),
+            table(
                 "What the panels call ending soon",
                 "Below these limits, the panel itself warns about a user. Only some panels have such limits.",
-                (12, 8),
+                (8, 8),
                 label("target"),
                 value("Time left", latest("target_expiry_threshold_seconds"), unit="s"),
                 value("Quota left", latest("target_quota_threshold_bytes"), unit="bytes"),
