@@ -43,6 +43,8 @@ struct Simulated {
     count: u64,
     /// Bytes by local day.
     truth: BTreeMap<String, u64>,
+    /// Those since the last reading. What a user used before it was deleted while nothing was read is not known.
+    unread: BTreeMap<String, u64>,
 }
 
 impl Simulated {
@@ -168,6 +170,7 @@ async fn year(people: u64) {
             activity: [1, 4, 16, 32, 48, 64][usize::try_from(number / 5 % 6).unwrap()],
             count: if number % 40 == 7 { 0 } else { random.u64(0..1 << 40) },
             truth: BTreeMap::new(),
+            unread: BTreeMap::new(),
         })
         .collect();
     let mut exporter = Exporter::start(tempfile::tempdir().unwrap(), &clock, &zone, None);
@@ -190,7 +193,7 @@ async fn year(people: u64) {
             // Of a count that is 0 before and after, nothing can be seen.
             let is_hidden = resets && user.is_early && user.count == 0;
             if used > 0 && !is_hidden {
-                *user.truth.entry(day.clone()).or_default() += used;
+                *user.unread.entry(day.clone()).or_default() += used;
             }
             user.count += used;
             if resets && user.is_early {
@@ -207,6 +210,11 @@ async fn year(people: u64) {
                 let found = ahead.into_iter().find(|(_, at)| user.resets_at(at)).map(|(hours, _)| hours);
                 found.map(|hours| now.saturating_add(HOUR * hours))
             };
+            for user in users.iter_mut().filter(|user| user.lives.contains(&hour)) {
+                for (day, used) in std::mem::take(&mut user.unread) {
+                    *user.truth.entry(day).or_default() += used;
+                }
+            }
             let mut cached: BTreeMap<(u8, bool), Option<Timestamp>> = BTreeMap::new();
             let list = users.iter().filter(|user| user.lives.contains(&hour)).map(|user| {
                 let due = cached.entry((user.reset as u8, user.is_early)).or_insert_with(|| next(user));
