@@ -46,8 +46,10 @@ pub(super) struct Row {
     pub(super) name: Arc<str>,
     /// The admin that owned the user last.
     pub(super) owner: Option<Arc<str>>,
-    /// The total before the first reading, for a file that does not have it.
+    /// The total before the first reading.
     before: Option<u64>,
+    /// It was read after what the file has.
+    is_newer: bool,
     first: u64,
     /// The earlier day of the reading before the first one, or near enough to it.
     since: Option<Day>,
@@ -152,7 +154,9 @@ impl Open {
             let last = read.last_read.max(before).unwrap_or(now);
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
-            ((since < start).then(|| past.day(since)), is_late)
+            let since = (since < start).then(|| past.day(since));
+            // A total that was held is older than the reading.
+            Pause { since, is_late, is_newer: read.last_read > before && !read.may_be_reset }
         };
         let since: Vec<_> = moves.iter().map(|read| since(read, &mut self.past)).collect();
         let open = self.target(target);
@@ -243,7 +247,7 @@ impl OpenDay {
 }
 
 /// Adds readings of a day to its rows, which are sorted by name.
-fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, (Option<Day>, bool))>) {
+fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, Pause)>) {
     let sorted = rows.len();
     for (read, since) in moves {
         let known = rows.get(..sorted).unwrap_or_default();
@@ -263,8 +267,17 @@ fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, (Opt
     });
 }
 
+/// The time between a reading and the one before.
+#[derive(Clone, Copy)]
+struct Pause {
+    /// See [`Row`].
+    since: Option<Day>,
+    is_late: bool,
+    is_newer: bool,
+}
+
 impl Row {
-    fn of(read: Move, (since, is_late): (Option<Day>, bool)) -> Self {
+    fn of(read: Move, Pause { since, is_late, is_newer }: Pause) -> Self {
         let Move { name, owner, before, total, last_read: _, may_be_reset, is_falling } = read;
         // Within a short time, a subject that is at rest before and after is at rest.
         let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
@@ -273,6 +286,7 @@ impl Row {
             name,
             owner,
             before,
+            is_newer,
             first: total,
             since,
             is_late,
@@ -323,8 +337,14 @@ impl Row {
     /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
     /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
     pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
-        let base = stored.or(self.before).filter(|_| !self.is_held).unwrap_or(self.first);
-        let (grown, fell) = growth(base, self.first);
+        // A process that read a newer total than the file has may have been killed before it wrote that.
+        let before = self.before.filter(|_| self.is_newer || stored.is_none());
+        let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
+        let (mut last, mut grown, mut fell) = (None, 0_u64, false);
+        for total in known.chain([self.first]) {
+            let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
+            (grown, fell) = (grown.saturating_add(more), fell || is_reset);
+        }
         let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
@@ -385,9 +405,21 @@ mod tests {
         let [day] = &*days else { panic!("{days:?}") };
         // The reset of b is marked in both periods.
         assert_eq!(used(day, None), [("a", 9, 0, 0), ("b", 10, 2, 2), ("c", 4, 0, 0)]);
-        // A total in the file comes first.
-        assert_eq!(used(day, Some(5)), [("a", 4, 0, 0), ("b", 15, 2, 2), ("c", 99, 0, 0)]);
+        // The file has an older total.
+        assert_eq!(used(day, Some(5)), [("a", 9, 2, 2), ("b", 15, 2, 2), ("c", 99, 0, 0)]);
         assert!(open.take().0.is_empty());
+    }
+
+    #[test]
+    fn totals_count_in_the_order_in_which_they_were_read() {
+        // When the file and the list were written, in hours, and what was used: 10 in the file, 3 and then 15 in the list.
+        for (file, list, expected) in [(-2, -3, ("a", 5, 0, 0)), (-3, -2, ("a", 15, 2, 2))] {
+            let [file, list] = [file, list].map(|hours| NOON.saturating_add_millis(hours * HOUR));
+            let mut open = Open::new(TimeZone::UTC);
+            open.was_read("home", Counted::Users, file);
+            open.add("home", Counted::Users, vec![read("a", Some(3), 15, Some(list))], USUAL, NOON);
+            assert_eq!(used(&days(&mut open)[0], Some(10)), [expected]);
+        }
     }
 
     #[test]
@@ -427,11 +459,13 @@ mod tests {
         let stored = Some(10);
         assert_eq!(used(&days_open[0], stored), [("a", 0, 0, 0), ("b", 0, 3, 2)]);
         assert!(days_open[0].rows.of(Counted::Users).iter().all(|row| row.total().is_none()));
-        for moves in [vec![held("a", NOON)], vec![read("a", Some(100), 12, Some(NOON))]] {
+        for moves in
+            [vec![held("a", NOON)], vec![Move { may_be_reset: true, ..read("a", Some(100), 12, Some(NOON)) }]]
+        {
             open.add("home", Counted::Users, moves, USUAL, NOON);
         }
         let days = days(&mut open);
-        assert_eq!(used(&days[0], stored), [("a", 2, 0, 0)]);
+        assert_eq!(used(&days[0], stored), [("a", 2, 2, 2)]);
         assert_eq!(used(&days[0], None), [("a", 12, 2, 2)]);
         assert_eq!(days[0].rows.of(Counted::Users)[0].total(), Some(12));
     }
