@@ -60,7 +60,7 @@ as_nobody() { chroot --userspec=65534:65534 "$root" /usr/bin/proxymeter "$@" --c
 as_nobody check-config
 as_nobody scrape >"$work/metrics" 2>"$work/scrape.log" || fail "scrape"
 tail -n 4 "$work/scrape.log"
-targets=$(grep -c '^\[\(marzban\|xui\|cliproxy\)\.' "$work/exporter.toml")
+targets=$(grep -c '^\[\(marzban\|xui\|cliproxy\)\.[^.]*]' "$work/exporter.toml")
 [ "$(grep -c '^proxymeter_up{.*} 1$' "$work/metrics")" = "$targets" ] || fail "not all of $targets targets are up"
 grep -q '^proxymeter_user_info{' "$work/metrics" || fail "there are no users"
 
