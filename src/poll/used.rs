@@ -45,6 +45,10 @@ impl Used {
         self.usage.saw(&id, counted, moves, usual, now);
         if counted == Counted::Users {
             report.used_today = self.usage.used_today(&id);
+            if let Some(mut rates) = self.usage.take_rates(&id) {
+                rates.share_names(report.users.list());
+                report.rates = Some(Arc::new(rates));
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ pub(in crate::alert) fn runs_until(rule: &Rule, user: &User) -> Option<Timestamp
 /// What an active user has used of the data limit, if it does not begin again by itself.
 pub(in crate::alert) fn uses(rule: &Rule, user: &User) -> Option<(u64, u64)> {
     let limit = user.limit.filter(|limit| *limit > 0)?;
-    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, renews_when_used_up(user));
+    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, user.renews_when_used_up());
     runs.then_some((user.used, limit))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> 
 pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
     let (crossed_then, held) = rule.crossed_by_use(used, limit);
-    let renews = renews_when_used_up(user);
+    let renews = user.renews_when_used_up();
     if held == 0 || does_not_run_out(rule, user, renews) {
         return None;
     }
@@ -162,18 +162,12 @@ fn does_not_run_out(rule: &Rule, user: &User, renews: bool) -> bool {
     user.status == UserStatus::Disabled || follows
 }
 
-/// Whether another plan starts when the quota is used up. Where the panel sets the used bytes back at a given time, a
-/// user who has used up the quota before is without service until then.
-fn renews_when_used_up(user: &User) -> bool {
-    user.renews && user.extra.quota_reset.is_none()
-}
-
 /// Why an alert of a user ended who has no steps crossed any more.
 pub(super) fn end_of_user(rule: &Rule, user: &User, then: &Reading) -> End {
     match then {
         Reading::Word(_) => End::Recovered,
         _ if user.status == UserStatus::Disabled => End::Disabled,
-        Reading::Used { .. } if renews_when_used_up(user) && !rule.renewing => End::Renewed,
+        Reading::Used { .. } if user.renews_when_used_up() && !rule.renewing => End::Renewed,
         Reading::Ends(_) if user.renews && !rule.renewing => End::Renewed,
         then => period::ended(then, user.expiry, user.limit),
     }
