@@ -19,7 +19,7 @@ pub use file::{PrometheusRule, groups};
 
 /// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
 /// then.
-pub static DIFFERENCES: [(Question, &str); 15] = [
+pub static DIFFERENCES: [(Question, &str); 16] = [
     (
         Question::UserExpiry,
         "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \
@@ -29,6 +29,11 @@ pub static DIFFERENCES: [(Question, &str); 15] = [
         Question::UserQuota,
         "resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes \
          limited",
+    ),
+    (
+        Question::QuotaForecast,
+        "needs `recording.rules.yml`. It counts the last 72 hours alike, with those before a pause or a reset, is computed once an \
+         hour, and includes users whose quota the panel resets at times that it does not say",
     ),
     (Question::UserInactive, "leaves out users who were never online"),
     (

@@ -131,9 +131,14 @@ pub struct RateFinder<'r>(Peekable<slice::Iter<'r, (Arc<str>, Option<NonZero<u64
 impl RateFinder<'_> {
     /// When a user's quota is used up, see [`Forecast::new`].
     pub fn forecast(&mut self, user: &User, now: Timestamp) -> Option<Forecast> {
+        Forecast::new(user, self.daily(user)?, now)
+    }
+
+    /// The bytes in 24 hours of a user who can use up a quota; absent: not known, or there is no such quota.
+    pub fn daily(&mut self, user: &User) -> Option<u64> {
         // Most users need not be found.
         quota(user)?;
-        Forecast::new(user, self.of(&user.name)?, now)
+        self.of(&user.name)
     }
 
     /// The bytes in 24 hours of a user; absent: not known.

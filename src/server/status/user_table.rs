@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     exposition::UserLabels,
-    model::{Expiry, Part, Report, Unread, User, words::bytes},
+    model::{Expiry, Forecast, Moment, Part, Report, Unread, User, words::bytes},
     server::seen::Seen,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct UserRow {
     status: Option<&'static str>,
     used: Option<String>,
     quota: Option<Quota>,
+    /// When the quota is used up, if the user goes on as in the last days; absent: it lasts, or that is not known.
+    used_up: Option<When>,
     expiry: Option<&'static str>,
     ends: Option<When>,
     is_over: bool,
@@ -119,6 +121,12 @@ fn end(user: &User) -> (u8, Option<crate::model::Timestamp>) {
     }
 }
 
+/// When the quota of a user is used up at the present rate; absent: it lasts, or that is not known.
+pub(super) fn used_up(report: &Report, user: &User, now: Moment) -> Option<When> {
+    let daily = report.rates(now)?.of(&user.name)?;
+    Forecast::new(user, daily, now.wall).map(|forecast| When::new(forecast.at, now.wall))
+}
+
 impl UserRow {
     pub(super) fn new(seen: &Seen, report: &Report, label: &str, user: &User) -> Self {
         let now = seen.now.wall;
@@ -139,6 +147,7 @@ impl UserRow {
             status: says(Unread::STATUS).then(|| user.status.label()),
             used: says(Unread::USED).then(|| bytes(user.used)),
             quota,
+            used_up: used_up(report, user, seen.now),
             expiry,
             is_over: ends.is_some_and(|end| end <= now),
             ends: ends.map(|end| When::new(end, now)),
