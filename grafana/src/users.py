@@ -61,7 +61,6 @@ def near_quota(size):
     )
 
 
-FULL_SOON = hourly("target_user:proxymeter_user_quota_exhausted_timestamp_seconds:forecast3d")
 UNSEEN = of_active(f"time() - {latest('user_last_online_timestamp_seconds')}")
 
 DASHBOARD = dashboard(
@@ -79,11 +78,9 @@ DASHBOARD = dashboard(
             stat("Limited", "Users whose quota is used up.", total("users", 'status="limited"'), thresholds=DOUBTFUL),
             stat(
                 "Full in 3 d",
-                "Users whose quota will be used up within three days at the rate of the last three. Needs the "
-                "recording rules and metrics of single users.",
-                while_running(
-                    f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({hourly(USED + ':increase1h')}))"
-                ),
+                "Active users whose quota is used up within three days at the rate of the last three, before it is reset "
+                "and before the plan ends.",
+                total("users_forecast_exhausted", 'within="3d"'),
                 thresholds=DOUBTFUL,
             ),
             stat(
@@ -158,9 +155,17 @@ DASHBOARD = dashboard(
                 line(f"sum by (ratio) ({latest('users_near_quota')})", "from {{ratio}}"),
             ),
             chart(
+                "Users whose quota is used up soon",
+                "Active users, by the time until their quota is used up at the rate of the last three days. A longer time "
+                "includes the shorter ones.",
+                (6, 8),
+                "short",
+                line(f"sum by (within) ({latest('users_forecast_exhausted')})", "within {{within}}"),
+            ),
+            chart(
                 "Users online",
                 "Users with traffic in the last two minutes, and in the last day where the panel counts those.",
-                (12, 8),
+                (9, 8),
                 "short",
                 line(latest("users_online")),
                 line(latest("users_seen"), "{{target}} {{cluster}} within {{within}}", dashed=True),
@@ -168,7 +173,7 @@ DASHBOARD = dashboard(
             table(
                 "What the panels call ending soon",
                 "Below these limits, the panel itself warns about a user. Only some panels have such limits.",
-                (12, 8),
+                (9, 8),
                 label("target"),
                 value("Time left", latest("target_expiry_threshold_seconds"), unit="s"),
                 value("Quota left", latest("target_quota_threshold_bytes"), unit="bytes"),
