@@ -244,7 +244,8 @@ impl Unread {
     /// When the user was last online, and whether the user is now.
     pub const ONLINE: Unread = Unread(1 << 5);
     pub const RENEWS: Unread = Unread(1 << 6);
-    /// When the panel next sets `used` back to 0, which it does from time to time (Marzban: `data_limit_reset_strategy`).
+    /// When the panel next sets `used` back to 0, which it does from time to time (Marzban:
+    /// `data_limit_reset_strategy`; 3x-ui: `trafficReset`).
     pub const QUOTA_RESET: Unread = Unread(1 << 7);
 
     pub fn add(&mut self, other: Unread) {
