@@ -115,7 +115,7 @@ async fn a_quota_that_is_used_up_soon_is_told_with_its_day() {
     let begin = "2026-11-23T18:00:00+01:00".parse::<jiff::Timestamp>().unwrap();
     let clock = Clock::starting_at(Timestamp::from_millis(begin.as_millisecond()));
     let mut exporter = Exporter::start(folder.path(), &clock);
-    let mut first = Vec::new();
+    let mut first: Vec<(String, u64, String)> = Vec::new();
     for hour in 0..192_u64 {
         if hour == 100 {
             // Another process knows the same, at once.
