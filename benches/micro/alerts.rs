@@ -14,8 +14,8 @@ use proxymeter::{
     },
     http::options::TlsOptions,
     model::{
-        AlertState, Expiry, Identity, Moment, Named, Notice, Outcome, Part, PartState, Rates, Report, Severity,
-        System, Timestamp, User, Users,
+        AlertState, Expiry, Identity, Moment, Named, Notice, Outcome, Part, PartState, Rates, Report,
+        Severity, System, Timestamp, User, Users,
     },
     notify::{
         email::{

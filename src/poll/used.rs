@@ -117,7 +117,7 @@ mod tests {
         let usage = Usage::in_memory(&clock, TimeZone::UTC);
         let (mut used, mut report) = (Used::new(usage.clone()), Report::new("home"));
         report.moves.collect(clock.now().wall);
-        for (day, known) in [(0, None), (1, Some(None)), (2, Some(None)), (3, Some(Some(100)))] {
+        for (day, known) in [(0, None), (1, Some(Some(0))), (2, Some(None)), (3, Some(Some(136)))] {
             let now = clock.now();
             let users = vec![User { traffic: Counter::new(day * 100), ..User::named("ann") }];
             let whole = WholeList { users, started: now, ..WholeList::default() };
