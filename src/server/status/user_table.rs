@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::{
     list::{Asked, Column, LONGEST_SEARCH, Table},
-    rows::When,
+    rows::{When, used_up},
     text::{in_path, name},
     users::{by_share, lacks},
 };
 use crate::{
     exposition::UserLabels,
-    model::{Expiry, Forecast, Moment, Part, Report, Unread, User, words::bytes},
+    model::{Expiry, Part, Report, Unread, User, words::bytes},
     server::seen::Seen,
 };
 
@@ -119,12 +119,6 @@ fn end(user: &User) -> (u8, Option<crate::model::Timestamp>) {
         Expiry::OnFirstUse(_) => (1, None),
         Expiry::Never => (2, None),
     }
-}
-
-/// When the quota of a user is used up at the present rate; absent: it lasts, or that is not known.
-pub(super) fn used_up(report: &Report, user: &User, now: Moment) -> Option<When> {
-    let daily = report.rates(now)?.of(&user.name)?;
-    Forecast::new(user, daily, now.wall).map(|forecast| When::new(forecast.at, now.wall))
 }
 
 impl UserRow {

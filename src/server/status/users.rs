@@ -5,10 +5,9 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::{
-    rows::{Shown, When},
+    rows::{Shown, When, used_up},
     text::{in_path, name},
     top::top,
-    user_table::used_up,
 };
 use crate::{
     exposition::UserLabels,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    model::{Day, Moment, Rates, Timestamp, UsedToday},
+    model::{Day, Rates, Timestamp, UsedToday},
     store::{fault::Fault, health::Health},
 };
 
@@ -105,7 +105,7 @@ pub(super) struct Writer {
     /// The day for which old rows were deleted last.
     pruned: Option<Day>,
     /// When rates were computed last; absent: not yet.
-    rated: Option<Moment>,
+    rated: Option<Timestamp>,
     /// Why the last write failed; empty: it did not.
     trouble: String,
 }
@@ -228,8 +228,9 @@ impl Writer {
 
     /// Computes how fast users use their quota, from time to time: that changes slowly, and many rows are read.
     fn compute_rates(&mut self) {
-        let now = self.shared.clock.now();
-        if self.rated.is_some_and(|rated| now.since(rated) < RATES_EVERY) {
+        let now = self.shared.clock.now().wall;
+        // Days are those of the wall clock, which may be set.
+        if self.rated.is_some_and(|rated| now.since(rated).max(rated.since(now)) < RATES_EVERY) {
             return;
         }
         let mut calendar = self.shared.open().calendar().clone();

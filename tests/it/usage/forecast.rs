@@ -10,8 +10,8 @@ use proxymeter::{
     },
     clock::Clock,
     model::{
-        AlertState, Counter, Fact, Outcome, Part, PartState, Reading, Report, Timestamp, User, UserFacts,
-        WholeList,
+        AlertState, Counter, Fact, Moment, Outcome, Part, PartState, Reading, Report, Timestamp, User,
+        UserFacts, WholeList,
     },
     store::{Counted, Usage},
     wording::{About, Language, Told, Voice},
@@ -19,6 +19,8 @@ use proxymeter::{
 
 const HOUR: u64 = 3600;
 const GIB: u64 = 1 << 30;
+/// Monday, 23 November 2026, at six in the evening.
+const BEGIN: Timestamp = Timestamp::from_secs(1_795_453_200);
 
 /// An exporter in Berlin that reads its panel once an hour.
 struct Exporter {
@@ -33,18 +35,24 @@ fn zone() -> TimeZone {
 }
 
 impl Exporter {
+    /// The moment by a clock that was never set.
+    fn now(clock: &Clock) -> Moment {
+        let wall = clock.now().wall;
+        Moment { wall, uptime: Duration::from_secs(1000 * HOUR) + wall.since(BEGIN) }
+    }
+
     fn start(folder: &Path, clock: &Clock) -> Self {
         let usage = Usage::open(folder, clock, zone()).unwrap().usage;
         let mut report = Report { up: Some(true), ..Report::new("home") };
         report.moves.collect(clock.now().wall);
         let engine =
-            Engine::new(&AlertingConfig::default(), Vec::new(), &Rows::default(), clock.now()).unwrap();
+            Engine::new(&AlertingConfig::default(), Vec::new(), &Rows::default(), Self::now(clock)).unwrap();
         Exporter { clock: clock.clone(), usage, report, engine }
     }
 
     /// Reads users, as a poll does, and evaluates the rules.
     async fn read(&mut self, users: Vec<User>) {
-        let now = self.clock.now();
+        let now = Self::now(&self.clock);
         let users = users.into_iter().map(|user| User { read_at: now.wall, ..user }).collect();
         let whole = WholeList { users, started: now, ..WholeList::default() };
         self.report.merge(Fact::Users(UserFacts::Whole(whole)), now);
@@ -111,9 +119,7 @@ fn users(hour: u64) -> Vec<User> {
 #[tokio::test]
 async fn a_quota_that_is_used_up_soon_is_told_with_its_day() {
     let folder = tempfile::tempdir().unwrap();
-    // Monday, at six in the evening.
-    let begin = "2026-11-23T18:00:00+01:00".parse::<jiff::Timestamp>().unwrap();
-    let clock = Clock::starting_at(Timestamp::from_millis(begin.as_millisecond()));
+    let clock = Clock::starting_at(BEGIN);
     let mut exporter = Exporter::start(folder.path(), &clock);
     let mut first: Vec<(String, u64, String)> = Vec::new();
     for hour in 0..192_u64 {
@@ -137,14 +143,14 @@ async fn a_quota_that_is_used_up_soon_is_told_with_its_day() {
         [
             (
                 "dan",
-                78,
-                "At the rate of the last three days (40 GiB a day), user dan (home) uses up the data limit of 100 GiB in \
-                 1 day 14 h, on 28 November 2026.",
+                81,
+                "At the rate of the last three days (19.7 GiB a day), user dan (home) uses up the data limit of 100 GiB in \
+                 2 days 23 h, on 30 November 2026.",
             ),
             (
                 "ann",
-                128,
-                "At the rate of the last three days (12 GiB a day), user ann (home) uses up the data limit of 100 GiB in \
+                127,
+                "At the rate of the last three days (12.2 GiB a day), user ann (home) uses up the data limit of 100 GiB in \
                  3 days, on 2 December 2026.",
             ),
         ]
