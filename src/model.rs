@@ -15,6 +15,7 @@ mod durable;
 mod end;
 mod fact;
 mod flow;
+mod forecast;
 pub mod glob;
 mod history;
 mod host;
@@ -57,6 +58,7 @@ pub use fact::{
     WalkEnd, WholeList,
 };
 pub use flow::Flow;
+pub use forecast::{DayUse, Forecast, RateDays, RateFinder, Rates};
 pub use history::{History, NodeHistory, OutboundHistory};
 pub use host::{Core, Host, share};
 pub use identity::{Identity, System};

@@ -14,8 +14,8 @@ use proxymeter::{
     },
     http::options::TlsOptions,
     model::{
-        AlertState, Expiry, Identity, Moment, Named, Notice, Outcome, Part, PartState, Report, Severity,
-        System, Timestamp, User, Users,
+        AlertState, Expiry, Identity, Moment, Named, Notice, Outcome, Part, PartState, Rates, Report,
+        Severity, System, Timestamp, User, Users,
     },
     notify::{
         email::{
@@ -126,6 +126,22 @@ fn questions(bencher: Bencher<'_, '_>) {
         of_users.map(|scope| scope.crossings().count()).sum::<usize>()
     };
     bencher.bench_local(|| assert_eq!(crossings(&findings(&rules, &report, NOW)), FIRING));
+}
+
+/// The same, where it is also known how fast each user uses the quota.
+#[divan::bench]
+fn findings_with_forecasts(bencher: Bencher<'_, '_>) {
+    let (rules, report) = (Rules::new(&AlertingConfig::default()).unwrap(), report(USERS, |_, _| {}));
+    let mut report = Report::clone(&report);
+    let rates = report.users.list().iter().map(|user| (Arc::from(&*user.name), Some(1 << 30)));
+    let mut rates = Rates::new(NOW.wall, rates);
+    rates.share_names(report.users.list());
+    report.rates = Some(Arc::new(rates));
+    bencher.bench_local(|| {
+        let found = findings(&rules, &report, NOW);
+        assert!(found.scopes.iter().any(|scope| matches!(scope.judged, Judged::Forecasts { .. })));
+        found
+    });
 }
 
 /// A look at a target of which nothing has changed.

@@ -61,7 +61,6 @@ def near_quota(size):
     )
 
 
-FULL_SOON = hourly("target_user:proxymeter_user_quota_exhausted_timestamp_seconds:forecast3d")
 DEVICES = f"topk(20, {latest('user_devices')})"
 UNSEEN = of_active(f"time() - {latest('user_last_online_timestamp_seconds')}")
 
@@ -80,11 +79,9 @@ DASHBOARD = dashboard(
             stat("Limited", "Users whose quota is used up.", total("users", 'status="limited"'), thresholds=DOUBTFUL),
             stat(
                 "Full in 3 d",
-                "Users whose quota will be used up within three days at the rate of the last three. Needs the "
-                "recording rules and metrics of single users.",
-                while_running(
-                    f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({hourly(USED + ':increase1h')}))"
-                ),
+                "Active users whose quota is used up within three days at the rate of the last three, before it is reset "
+                "and before the plan ends.",
+                total("users_forecast_exhausted", 'within="3d"'),
                 thresholds=DOUBTFUL,
             ),
             stat(
@@ -159,9 +156,17 @@ DASHBOARD = dashboard(
                 line(f"sum by (ratio) ({latest('users_near_quota')})", "from {{ratio}}"),
             ),
             chart(
+                "Users whose quota is used up soon",
+                "Active users, by the time until their quota is used up at the rate of the last three days. A longer time "
+                "includes the shorter ones.",
+                (6, 8),
+                "short",
+                line(f"sum by (within) ({latest('users_forecast_exhausted')})", "within {{within}}"),
+            ),
+            chart(
                 "Users online",
                 "Users with traffic in the last two minutes, and in the last day where the panel counts those.",
-                (8, 8),
+                (6, 8),
                 "short",
                 line(latest("users_online")),
                 line(latest("users_seen"), "{{target}} {{cluster}} within {{within}}", dashed=True),
@@ -170,7 +175,7 @@ DASHBOARD = dashboard(
                 "Shared accounts",
                 "The 20 users with most addresses in use at present, where the panel knows them. More than the limit may mean that "
                 f"an account is shared. {NAMES}",
-                (8, 8),
+                (6, 8),
                 *WHO,
                 value("Addresses", DEVICES),
                 value("Allowed", f"{latest('user_devices_limit')} and {DEVICES}"),
@@ -180,7 +185,7 @@ DASHBOARD = dashboard(
             table(
                 "What the panels call ending soon",
                 "Below these limits, the panel itself warns about a user. Only some panels have such limits.",
-                (8, 8),
+                (6, 8),
                 label("target"),
                 value("Time left", latest("target_expiry_threshold_seconds"), unit="s"),
                 value("Quota left", latest("target_quota_threshold_bytes"), unit="bytes"),

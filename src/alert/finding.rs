@@ -30,7 +30,7 @@ use self::{
 pub(super) use self::{
     llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
     nodes::CORE_DOWN_SHARE,
-    users::{RENEWED_WITHIN, runs_until, uses},
+    users::{NEARLY_USED_UP, RENEWED_WITHIN, runs_until, uses},
 };
 use super::{
     rule::{Question, Rule, Rules},
@@ -158,6 +158,7 @@ fn ask(rule: &Rule, report: &Report, traffic: &Traffic, now: Moment) -> (Judged,
         | Question::UserInactive
         | Question::UserDevices => (Judged::Users(Arc::clone(&report.users)), Vec::new()),
         Question::UserTraffic => users::traffic(rule, report, traffic, now),
+        Question::QuotaForecast => users::forecasts(rule, report, now),
         Question::AdminQuota => admins::quota(rule, report),
         Question::RowsUnreadable => rows_unreadable(report),
         Question::InboundExpiry => {
@@ -287,6 +288,16 @@ impl Scope {
             Judged::Traffic { users, is_whole } => match users.list().get(subject) {
                 Some(_) if !is_whole => return None,
                 Some(_) => (End::Recovered, Some(Reading::Nothing)),
+                None => {
+                    at = users.walked_since()?.wall;
+                    (End::Deleted, None)
+                }
+            },
+            Judged::Forecasts { users, rates } => match users.list().get(subject) {
+                Some(user) => {
+                    at = user.read_at;
+                    users::end_of_forecast(user, then, rates.of(subject).is_some())?
+                }
                 None => {
                     at = users.walked_since()?.wall;
                     (End::Deleted, None)

@@ -30,6 +30,11 @@ pub static DIFFERENCES: [(Question, &str); 16] = [
         "resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes \
          limited",
     ),
+    (
+        Question::QuotaForecast,
+        "needs `recording.rules.yml`. It counts the last 72 hours alike, with those before a pause or a reset, is computed once an \
+         hour, and includes users whose quota the panel resets at times that it does not say",
+    ),
     (Question::UserInactive, "leaves out users who were never online"),
     (
         Question::UserTraffic,

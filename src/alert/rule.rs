@@ -303,7 +303,7 @@ fn traffic_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<Tra
 fn steps_of(kind: &Kind, config: &RuleConfig) -> Result<Vec<Step>, &'static str> {
     let defaults: Vec<(Threshold, Severity)> = match kind.steps {
         Steps::None(severity) => vec![(Threshold::Holds, severity)],
-        Steps::Remaining(steps) => steps
+        Steps::Remaining(steps) | Steps::Forecast(steps) => steps
             .iter()
             .map(|(secs, severity)| (Threshold::Remaining(Duration::from_secs(*secs)), *severity))
             .collect(),
@@ -359,6 +359,10 @@ fn configured(kind: &Kind, steps: &[StepConfig]) -> Result<Vec<Threshold>, &'sta
         (Steps::Remaining(_), StepConfig::Ratio(_)) => {
             Err("write times that are left, e.g. [\"7d\", \"1d\", \"0s\"]")
         }
+        (Steps::Forecast(_), StepConfig::Time(within)) if !within.is_zero() => {
+            Ok(Threshold::Remaining(within))
+        }
+        (Steps::Forecast(_), _) => Err("write times above 0 that are left, e.g. [\"7d\", \"3d\"]"),
         (Steps::Passed(_), StepConfig::Time(time)) if !time.is_zero() => Ok(Threshold::Passed(time)),
         (Steps::Passed(_), _) => Err("write times that have passed, e.g. [\"30d\", \"90d\"]"),
         (Steps::Ratio(_), StepConfig::Ratio(share)) if share > 0.0 && share <= 10.0 => {

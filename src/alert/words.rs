@@ -142,6 +142,7 @@ mod tests {
         let is_listed = |reading: &Reading| match reading {
             Reading::Ends(_)
             | Reading::Used { .. }
+            | Reading::Forecast { .. }
             | Reading::Share(_)
             | Reading::Word(_)
             | Reading::Down { .. }
@@ -159,6 +160,7 @@ mod tests {
         let readings = [
             Reading::Ends(now),
             Reading::Used { used: 1, limit: 2, resets: Some(now) },
+            Reading::Forecast { at: now, used: 1, limit: 2, daily: 1 },
             Reading::Share(0.5),
             Reading::Word("why".into()),
             Reading::Down { cause: "why".into(), detail: Some("why".into()), until: Some(now) },

@@ -53,6 +53,8 @@ enum Steps {
     None,
     /// Remaining time.
     Remaining,
+    /// Remaining time above 0.
+    Forecast,
     /// Time that has passed.
     Passed,
     /// Used share.
@@ -67,6 +69,7 @@ fn rules() -> impl Iterator<Item = Rule> {
         let steps = match kind.steps {
             StepsOf::None(_) => Steps::None,
             StepsOf::Remaining(_) => Steps::Remaining,
+            StepsOf::Forecast(_) => Steps::Forecast,
             StepsOf::Passed(_) => Steps::Passed,
             StepsOf::Ratio(_) => Steps::Ratio,
         };
@@ -339,14 +342,14 @@ fn step(value: &DeValue<'_>, sort: Option<Steps>) -> Result<StepConfig, String> 
         _ => matches!(value, DeValue::Float(_)),
     };
     match sort {
-        Some(Steps::Remaining | Steps::Passed) if is_share => {
+        Some(Steps::Remaining | Steps::Forecast | Steps::Passed) if is_share => {
             Err(format!("{}, but this rule's steps are times; write one such as \"7d\"", shown(value)))
         }
         Some(Steps::Ratio) if !is_share && matches!(value, DeValue::String(_)) => {
             Err(format!("{}, but this rule's steps are shares; write one such as \"95%\"", shown(value)))
         }
         Some(Steps::Ratio) => share(value),
-        Some(Steps::Passed) => above_zero(value).map(StepConfig::Time),
+        Some(Steps::Forecast | Steps::Passed) => above_zero(value).map(StepConfig::Time),
         _ if is_share => share(value),
         _ => duration(value).map(StepConfig::Time),
     }

@@ -7,7 +7,7 @@ use super::{
     text::Text,
     view::{View, each_target},
 };
-use crate::model::{ByStatus, Expiry, Moment, Part, SortedUsers, UserStatus};
+use crate::model::{ByStatus, Expiry, Moment, Part, Rates, SortedUsers, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -22,9 +22,11 @@ families! {
         "Active users who were not online (online_at or lastOnline) within the given time; cumulative. Those who were never online and moved no traffic count from their creation (created_at), others of whom the panel does not say are left out. Computed every minute from the polled list.");
     USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
         "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
+    USERS_FORECAST_EXHAUSTED = Gauge("users_forecast_exhausted", ["target", "within"],
+        "Active users whose quota is used up within the given time, before it is reset and before the plan ends, at the rate of the last three days; cumulative. Users whose quota begins again by itself, or at a time that the panel does not say, are left out. Computed every minute from the polled list and the history of use, whose rates are up to 20 minutes old; no series while there is no history.");
 }
 
-/// Bounds of `users_expiring`.
+/// Bounds of `users_expiring` and `users_forecast_exhausted`.
 const WITHIN: [(&str, Duration); 3] = [("1d", days(1)), ("3d", days(3)), ("7d", days(7))];
 
 /// Bounds of `users_inactive`.
@@ -82,6 +84,14 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
             }
         }
     }
+    let mut series = text.family(&USERS_FORECAST_EXHAUSTED);
+    for target in &targets {
+        if let Some(exhausted) = target.tally.as_ref().and_then(|tally| tally.exhausted) {
+            for ((within, _), users) in WITHIN.iter().zip(exhausted) {
+                series.add(&[target.name(), within], users);
+            }
+        }
+    }
 }
 
 /// The users of a target, counted.
@@ -93,7 +103,8 @@ struct Counts<'v, 'a> {
 
 impl<'v, 'a> Counts<'v, 'a> {
     fn new(view: &'v View<'a>) -> Self {
-        Counts { view, tally: view.all_users().map(|users| Tally::of(users, view.now)) }
+        let rates = view.report.rates(view.now).map(|rates| &**rates);
+        Counts { view, tally: view.all_users().map(|users| Tally::of(users, rates, view.now)) }
     }
 
     fn name(&self) -> &'a str {
@@ -116,11 +127,14 @@ struct Tally {
     /// Whether the list says of anyone when they were online.
     says_online: bool,
     near_quota: [u64; RATIOS.len()],
+    /// Absent: the history of use does not say.
+    exhausted: Option<[u64; WITHIN.len()]>,
 }
 
 impl Tally {
-    fn of(users: &SortedUsers, now: Moment) -> Self {
-        let mut tally = Tally::default();
+    fn of(users: &SortedUsers, rates: Option<&Rates>, now: Moment) -> Self {
+        let mut rates = rates.map(Rates::finder);
+        let mut tally = Tally { exhausted: rates.is_some().then(Default::default), ..Tally::default() };
         for user in users.iter() {
             tally.by_status.add(user.status);
             if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
@@ -141,6 +155,14 @@ impl Tally {
             if let (UserStatus::Active | UserStatus::Limited, Some(limit @ 1..)) = (user.status, user.limit) {
                 for (count, (_, percent)) in tally.near_quota.iter_mut().zip(RATIOS) {
                     *count += u64::from(u128::from(user.used) * 100 >= u128::from(limit) * percent);
+                }
+            }
+            if let Some((rates, exhausted)) = rates.as_mut().zip(tally.exhausted.as_mut())
+                && let Some(forecast) = rates.forecast(user, now.wall)
+            {
+                let left = forecast.at.since(now.wall);
+                for (count, (_, within)) in exhausted.iter_mut().zip(WITHIN) {
+                    *count += u64::from(left <= within);
                 }
             }
         }
@@ -168,9 +190,26 @@ mod tests {
             user("f", active, LastOnline::default()),
             user("g", UserStatus::Expired, at(90)),
         ];
-        let tally = Tally::of(&users.into_iter().collect(), now);
+        let tally = Tally::of(&users.into_iter().collect(), None, now);
         assert_eq!((tally.says_online, tally.inactive), (true, [3, 2, 1]));
-        let silent = Tally::of(&[user("f", active, LastOnline::default())].into_iter().collect(), now);
+        let silent = Tally::of(&[user("f", active, LastOnline::default())].into_iter().collect(), None, now);
         assert!(!silent.says_online);
+    }
+
+    #[test]
+    fn users_are_counted_whose_quota_is_soon_used_up() {
+        let now = Moment { wall: Timestamp::from_secs(1_795_000_000), uptime: Duration::ZERO };
+        let user = |name, used| User { used, limit: Some(100), read_at: now.wall, ..User::named(name) };
+        let users: SortedUsers =
+            [user("a", 90), user("b", 50), user("c", 0), user("d", 90), user("e", 90), user("f", 100)]
+                .into_iter()
+                .collect();
+        // Ten bytes a day, but for one who uses nothing and one of whom that is not known.
+        let daily = [("a", Some(10)), ("b", Some(10)), ("c", Some(10)), ("e", None), ("f", Some(10))];
+        let daily = daily.map(|(name, daily)| (name.into(), daily));
+        let tally = |rates: Option<&Rates>| Tally::of(&users, rates, now).exhausted;
+        assert_eq!(tally(None), None);
+        assert_eq!(tally(Some(&Rates::default())), Some([0, 0, 0]));
+        assert_eq!(tally(Some(&Rates::new(now.wall, daily))), Some([1, 1, 2]));
     }
 }

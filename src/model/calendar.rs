@@ -58,6 +58,14 @@ impl Month {
         Month(self.0.saturating_add(months))
     }
 
+    /// Beyond the calendar, its first or last day.
+    pub fn first_day(self) -> Day {
+        let (year, month) = self.year_and_month();
+        let last = if self.0 < 0 { Date::MIN } else { Date::MAX };
+        let first = i16::try_from(year).ok().zip(i8::try_from(month).ok());
+        Day::of(first.and_then(|(year, month)| Date::new(year, month, 1).ok()).unwrap_or(last))
+    }
+
     fn year_and_month(self) -> (i32, i32) {
         (self.0.div_euclid(12), self.0.rem_euclid(12) + 1)
     }
@@ -166,6 +174,12 @@ mod tests {
             assert_eq!(day.parse::<Day>().unwrap().month().to_string(), month);
         }
         assert_eq!("2026-12".parse::<Month>().unwrap().plus(-23).to_string(), "2025-01");
+        for month in ["1969-12", "2024-02", "2026-11"] {
+            assert_eq!(month.parse::<Month>().unwrap().first_day().to_string(), format!("{month}-01"));
+        }
+        for (number, day) in [(i32::MIN, "-009999-01-01"), (i32::MAX, "9999-12-31")] {
+            assert_eq!(Month::of_number(number).first_day().to_string(), day);
+        }
         assert_eq!("2026-03-01".parse::<Day>().unwrap().plus(-1).to_string(), "2026-02-28");
         for wrong in ["", "2026-11", "2026-02-30", "20261127", "2026-11-27T00:00", "+2026-1-27", "2026-11-2x"]
         {

@@ -20,6 +20,15 @@ pub enum Reading {
         #[serde(default)]
         resets: Option<Timestamp>,
     },
+    /// When a user's quota is used up at the present rate.
+    Forecast {
+        at: Timestamp,
+        /// Bytes.
+        used: u64,
+        limit: u64,
+        /// Bytes in 24 hours.
+        daily: u64,
+    },
     /// 0 to 1.
     Share(f64),
     /// A word for the cause.
@@ -99,6 +108,9 @@ impl Reading {
                 ("remaining", bytes(limit.saturating_sub(*used))),
                 ("ratio", percent(u128::from(*used) * 100 / u128::from((*limit).max(1)))),
             ],
+            Reading::Forecast { at, used: _, limit, daily: _ } => {
+                vec![("value", date(*at)), ("limit", bytes(*limit)), ("remaining", duration(at.since(now)))]
+            }
             Reading::Share(share) => vec![("value", format!("{:.0}%", share * 100.0))],
             Reading::Word(word) => vec![("reason", word.clone().into_owned())],
             Reading::Down { cause, detail, until } => {

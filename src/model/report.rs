@@ -7,8 +7,8 @@ use std::{
 use super::{
     Admin, Allowance, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode,
     LlmState, LlmUsage, Moment, Moves, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound,
-    Outcome, Part, PartState, ProxyTraffic, Reason, Thresholds, Timestamp, Total, Unread, UsedToday, User,
-    UserCounts, UserNodeTraffic, Users, WalkProgress,
+    Outcome, Part, PartState, ProxyTraffic, Rates, Reason, Thresholds, Timestamp, Total, Unread, UsedToday,
+    User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -68,6 +68,8 @@ pub struct Report {
     pub moves: Moves,
     /// What users used today, a few minutes ago; absent: it is not wanted, or not known.
     pub used_today: Option<Arc<UsedToday>>,
+    /// How fast users use their quota. Readers use [`Report::rates`].
+    pub rates: Option<Arc<Rates>>,
 }
 
 impl Report {
@@ -115,6 +117,7 @@ impl Report {
             journal: Journal::default(),
             moves: Moves::default(),
             used_today: None,
+            rates: None,
         }
     }
 
@@ -185,6 +188,11 @@ impl Report {
     /// Whether the last list of `part` has all of its rows.
     pub fn lists_all(&self, part: Part) -> bool {
         self.omitted.get(&part).is_none_or(|rows| *rows == 0)
+    }
+
+    /// How fast users use their quota; absent: the history of use does not say.
+    pub fn rates(&self, now: Moment) -> Option<&Arc<Rates>> {
+        self.rates.as_ref().filter(|rates| !rates.is_old(now.wall))
     }
 
     /// Whether `user` is online; absent: unknown, or read too long ago.

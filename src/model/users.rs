@@ -244,6 +244,9 @@ impl Unread {
     /// When the user was last online, and whether the user is now.
     pub const ONLINE: Unread = Unread(1 << 5);
     pub const RENEWS: Unread = Unread(1 << 6);
+    /// When the panel next sets `used` back to 0, which it does from time to time (Marzban:
+    /// `data_limit_reset_strategy`; 3x-ui: `trafficReset`).
+    pub const QUOTA_RESET: Unread = Unread(1 << 7);
 
     pub fn add(&mut self, other: Unread) {
         self.0 |= other.0;
@@ -272,6 +275,12 @@ impl User {
             read_at: Timestamp::default(),
             unread: Unread::default(),
         }
+    }
+
+    /// Whether another plan starts when the quota is used up. Where the panel sets the used bytes back at a given time, a
+    /// user who has used up the quota before is without service until then.
+    pub fn renews_when_used_up(&self) -> bool {
+        self.renews && self.extra.quota_reset.is_none()
     }
 }
 

@@ -45,6 +45,10 @@ impl Used {
         self.usage.saw(&id, counted, moves, usual, now);
         if counted == Counted::Users {
             report.used_today = self.usage.used_today(&id);
+            if let Some(mut rates) = self.usage.take_rates(&id) {
+                rates.share_names(report.users.list());
+                report.rates = Some(Arc::new(rates));
+            }
         }
     }
 }
@@ -99,7 +103,32 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::{
+        clock::Clock,
+        model::{Counter, User, UserFacts, WholeList},
+    };
+
+    #[tokio::test]
+    async fn rates_come_with_the_next_read_of_users() {
+        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+        let usage = Usage::in_memory(&clock, TimeZone::UTC);
+        let (mut used, mut report) = (Used::new(usage.clone()), Report::new("home"));
+        report.moves.collect(clock.now().wall);
+        for (day, known) in [(0, None), (1, Some(Some(0))), (2, Some(None)), (3, Some(Some(136)))] {
+            let now = clock.now();
+            let users = vec![User { traffic: Counter::new(day * 100), ..User::named("ann") }];
+            let whole = WholeList { users, started: now, ..WholeList::default() };
+            report.merge(Fact::Users(UserFacts::Whole(whole)), now);
+            let usual = Duration::from_secs(2 * 86_400);
+            used.were_read(Counted::Users, &mut report, usual, now.wall);
+            assert_eq!(report.rates.as_ref().map(|rates| rates.of("ann")), known, "day {day}");
+            usage.write().await;
+            clock.step(86_400_000);
+        }
+    }
 
     #[test]
     fn few_totals_are_compared_with_those_before() {

@@ -45,7 +45,7 @@ use self::{
 use super::{error::StoreError, fault::Fault, health::StoreStatus};
 use crate::{
     clock::Clock,
-    model::{Day, Move, Timestamp, UsedToday},
+    model::{Day, Move, Rates, Timestamp, UsedToday},
 };
 
 pub use read::{UsagePlace, UsageQuery, UsageRow, UsageSum};
@@ -130,6 +130,12 @@ impl Usage {
     /// What users of a target used today, as of the last write; absent: it is not wanted, or not known.
     pub fn used_today(&self, target: &str) -> Option<Arc<UsedToday>> {
         self.shared.today().as_ref()?.get(target).cloned()
+    }
+
+    /// How fast the users of a target use their quota, each time that this was computed again; absent: it was not since the last
+    /// call.
+    pub fn take_rates(&self, target: &str) -> Option<Rates> {
+        self.shared.rates().remove(target)
     }
 
     /// Notes that these are the targets of the configuration at `now`. What is kept of a target that left stays for 30 days, and

@@ -51,7 +51,8 @@ impl Told<'_> {
             Reading::Used { used, limit, .. } => used >= limit,
             Reading::Spent { spent, limit, .. } => spent >= limit,
             Reading::Window { share, .. } => *share >= 1.0,
-            Reading::Share(_)
+            Reading::Forecast { .. }
+            | Reading::Share(_)
             | Reading::Word(_)
             | Reading::Down { .. }
             | Reading::Count(_)
@@ -185,6 +186,13 @@ impl Voice {
                     holds = "resets";
                     set("day", self.day(*resets));
                 }
+            }
+            Reading::Forecast { at, used, limit, daily } => {
+                set("when", self.relative(*at, told.now));
+                set("day", self.day(*at));
+                set("used", bytes(*used));
+                set("limit", bytes(*limit));
+                set("daily", bytes(*daily));
             }
             Reading::Share(share) => set("percent", self.share(&whole(*share))),
             Reading::Word(word) => set("cause", self.cause(word)),

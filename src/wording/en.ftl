@@ -209,6 +209,19 @@ ProxymeterUserQuota = User has used up most or all of the data limit.
     }
     .action = Raise the limit or reset the traffic in the panel. At 100 % the user is cut off until the reset.
 
+# $daily is what the user uses in a day.
+ProxymeterQuotaForecast = User uses up the data limit soon at the present rate.
+    .head = { $count ->
+        [one] user { $names } uses up the data limit within { $step }
+       *[other] { $count } users use up their data limit within { $step } ({ $names })
+    }
+    .firing = At the rate of the last three days ({ $daily } a day), user { $name } uses up the data limit of { $limit } { $when }, on { $day }.
+    .over = { $holds ->
+        [nothing] User { $name } no longer has a data limit ({ $why }).
+       *[known] User { $name } will not use up the data limit so soon any more: { $used } of { $limit } used ({ $why }).
+    }
+    .action = Tell the user, or raise the limit in the panel. No action is needed if the user is to be cut off then.
+
 ProxymeterUserStatus = User is not allowed to connect.
     .head = { $count ->
         [one] user { $names } cannot connect

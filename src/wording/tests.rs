@@ -62,9 +62,9 @@ fn collect(pattern: &Pattern<&str>, filled: &mut BTreeSet<String>) {
 fn filled<'a>(count: usize, holds: &'a str, kind: &'a str, period: &'a str, name: &'a str) -> Args<'a> {
     let numbers = ["count", "new", "resolved", "firing", "more"];
     let words = [
-        "all", "before", "cause", "date", "day", "detail", "due", "failed", "from", "large", "lasted",
-        "limit", "month", "names", "parts", "percent", "receiver", "since", "small", "step", "target",
-        "time", "times", "title", "to", "used", "what", "when", "why", "year", "zone",
+        "all", "before", "cause", "daily", "date", "day", "detail", "due", "failed", "from", "large",
+        "lasted", "limit", "month", "names", "parts", "percent", "receiver", "since", "small", "step",
+        "target", "time", "times", "title", "to", "used", "what", "when", "why", "year", "zone",
     ];
     let mut args = args([
         ("holds", holds.into()),

@@ -178,6 +178,18 @@ ProxymeterUserQuota = 用户的流量限额即将用完或已用完。
     }
     .action = 在面板中提高限额或重置用量，或等待自动重置。否则用量达到 100% 时该用户会被断开。
 
+ProxymeterQuotaForecast = 按当前速度，用户的流量限额很快会用完。
+    .head = { $count ->
+        [1] 用户 { $names } 将在 { $step }内用完流量限额
+       *[other] { $count } 名用户将在 { $step }内用完流量限额（{ $names }）
+    }
+    .firing = 按最近三天的速度（每天 { $daily }），用户 { $name } 将于 { $when }用完 { $limit } 的流量限额（{ $day }）。
+    .over = { $holds ->
+        [nothing] 用户 { $name } 不再有流量限额（{ $why }）。
+       *[known] 用户 { $name } 不会再那么快用完流量限额：已用 { $used } / { $limit }（{ $why }）。
+    }
+    .action = 通知该用户，或在面板中提高限额。如果本来就打算到时断开该用户，则无需处理。
+
 ProxymeterUserStatus = 用户无法连接。
     .head = { $count ->
         [1] 用户 { $names } 无法连接

@@ -110,6 +110,12 @@ fn example(question: Question, now: Timestamp) -> Reading {
         Q::UserQuota | Q::InboundQuota | Q::AdminQuota => {
             Reading::Used { used: 97 << 30, limit: 100 << 30, resets: None }
         }
+        Q::QuotaForecast => Reading::Forecast {
+            at: now.saturating_add(Duration::from_secs(47 * 3600)),
+            used: 76 << 30,
+            limit: 100 << 30,
+            daily: 12 << 30,
+        },
         Q::UserStatus => Reading::Word("limited".into()),
         Q::UserInactive => {
             Reading::Unseen { since: now.saturating_sub(Duration::from_secs(36 * 86_400)), never: false }

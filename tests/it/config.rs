@@ -1326,7 +1326,15 @@ fn the_example_tells_the_defaults() {
     assert_eq!((access.users.len(), access.open_health), (1, false));
     assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
     let rules: Vec<_> = whole.alerting.rules.keys().collect();
-    let expected = ["spending", "target_down", "user_expiry", "user_inactive", "user_traffic", "vip-expiry"];
+    let expected = [
+        "quota_forecast",
+        "spending",
+        "target_down",
+        "user_expiry",
+        "user_inactive",
+        "user_traffic",
+        "vip-expiry",
+    ];
     assert_eq!(rules, expected);
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));

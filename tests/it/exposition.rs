@@ -10,8 +10,8 @@ use proxymeter::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Allowance, Core, Counter, Counts, Expiry,
         Extras, Fact, Host, Identity, Inbound, KIND_USER, LastOnline, Moment, Node, NodeAllowances,
         NodePeriods, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic,
-        Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp, Unread, UsedToday, User,
-        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
+        Rates, Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp, Unread,
+        UsedToday, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
 };
@@ -388,6 +388,7 @@ fn detailed() -> Report {
         report.parts.insert(part, read(20, Outcome::Up));
     }
     report.used_today = Some(Arc::new(UsedToday::new(vec![("ann".into(), 7)])));
+    report.rates = Some(Arc::new(Rates::new(now().wall, [("ann".into(), Some(1 << 30))])));
     report.walk = Some(WalkProgress { read: 1, size: Some(2), took: Duration::ZERO, left: None });
     report
 }

@@ -109,7 +109,7 @@ fn every_step_has_a_rule_with_its_own_words() {
         let counted = made.iter().filter(|made| made.alertname.starts_with("ProxymeterUsers"));
         assert_eq!(made.len(), expected + counted.count());
     }
-    assert_eq!(of_targets(&defaults()).len() + 7, all(&defaults()).len());
+    assert_eq!(of_targets(&defaults()).len() + 8, all(&defaults()).len());
 }
 
 #[test]
@@ -153,14 +153,21 @@ fn groups_are_small_and_have_names_of_their_own() {
     assert!(names.contains("proxymeter-target-6"), "{names:?}");
 }
 
-/// The words of a query: names of metrics, labels and functions.
+/// The words of a query: names of metrics, of what is recorded of them, labels and functions.
 fn words(query: &str) -> impl Iterator<Item = &str> {
-    query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+    query
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':')))
+        .filter(|word| !word.is_empty())
 }
 
 #[test]
 fn queries_name_only_metrics_that_there_are_and_labels_that_these_have() {
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/recording.rules.yml");
+    let recording = fs::read_to_string(recording).unwrap();
     for rule in all(&defaults()).iter().chain(&all(&own())) {
+        for recorded in words(&rule.expr).filter(|word| word.contains(":proxymeter_")) {
+            assert!(recording.contains(&format!("- record: {recorded}\n")), "{}: {recorded}", rule.alertname);
+        }
         let named = words(&rule.expr).filter(|word| word.starts_with("proxymeter_"));
         let of_name = |name| families().find(|family| family.name == name);
         let found = named.map(|name| of_name(name).unwrap_or_else(|| panic!("{}: {name}", rule.alertname)));

@@ -177,7 +177,7 @@ fn rule(text: &mut String, voice: &Voice, kind: &Kind) {
     let (subject, target) = about(kind);
     let steps = match kind.steps {
         Steps::None(_) => vec![String::new()],
-        Steps::Remaining(steps) => {
+        Steps::Remaining(steps) | Steps::Forecast(steps) => {
             let label = |secs: u64| match secs {
                 0 => "expired".to_owned(),
                 secs => humantime::format_duration(Duration::from_secs(secs))
@@ -242,6 +242,7 @@ fn about(kind: &Kind) -> (&'static str, &'static str) {
     let subject = match kind.question {
         Question::UserExpiry
         | Question::UserQuota
+        | Question::QuotaForecast
         | Question::UserStatus
         | Question::UserInactive
         | Question::UserDevices
@@ -298,6 +299,14 @@ fn firing(kind: &Kind) -> Vec<Reading> {
             used(100, 100, Some(LATER)),
             used(101, 100, None),
         ],
+        Question::QuotaForecast => [(LATER, 100, 9), (SOON, 1200, 340)]
+            .map(|(at, limit, daily)| Reading::Forecast {
+                at,
+                used: 70 * GIB,
+                limit: limit * GIB,
+                daily: daily * GIB,
+            })
+            .into(),
         Question::UserStatus => ["disabled", "expired", "limited"].map(word).into(),
         Question::UserInactive => {
             [false, true].map(|never| Reading::Unseen { since: LONG_AGO, never }).into()
@@ -424,7 +433,7 @@ fn over(kind: &Kind) -> Vec<Reading> {
         Question::UserInactive => after(Reading::Unseen { since: BEGAN, never: false }),
         Question::UserDevices => after(Reading::Devices { used: 1, limit: 2 }),
         Question::NodeTraffic => after(used(3, 1000, Some(LATER))),
-        Question::UserQuota | Question::InboundQuota | Question::AdminQuota => {
+        Question::UserQuota | Question::QuotaForecast | Question::InboundQuota | Question::AdminQuota => {
             after(Reading::Used { used: 97 * GIB, limit: 200 * GIB, resets: Some(LATER) })
         }
         Question::NodeCpu

@@ -1,6 +1,6 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use crate::model::{Budget, Credential, Inbound, LlmUsage, Moment, Reading, Reads, Timestamp, Users};
+use crate::model::{Budget, Credential, Inbound, LlmUsage, Moment, Rates, Reading, Reads, Timestamp, Users};
 
 /// Which subjects were looked at. Missing data never resolves an alert.
 #[derive(Clone, Debug)]
@@ -14,6 +14,11 @@ pub enum Judged {
     Traffic {
         users: Arc<Users>,
         is_whole: bool,
+    },
+    /// When the quota of these is used up, if it is known how fast they use it.
+    Forecasts {
+        users: Arc<Users>,
+        rates: Arc<Rates>,
     },
     /// All inbounds there are; if they are not `whole`, some may be missing.
     Inbounds {

@@ -10,7 +10,9 @@ pub(super) fn ended(then: &Reading, expiry: Expiry, limit: Option<u64>) -> End {
         Reading::Ends(_) => End::Renewed,
         Reading::Used { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
         Reading::Used { .. } => End::Reset,
-        Reading::Word(_)
+        Reading::Forecast { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
+        Reading::Forecast { .. }
+        | Reading::Word(_)
         | Reading::Window { .. }
         | Reading::Spent { .. }
         | Reading::Attempts { .. }

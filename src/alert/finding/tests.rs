@@ -12,7 +12,7 @@ use crate::{
         config::{AlertingConfig, RuleConfig, StepConfig, Within},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{self, Core, Counter, Expiry, Extras, LastOnline, Reason, User, UserStatus, Users},
+    model::{self, Core, Counter, Expiry, Extras, LastOnline, Rates, Reason, User, UserStatus, Users},
 };
 
 /// Every kind, those that are off by default included.
@@ -196,6 +196,72 @@ fn users_who_move_much_in_an_hour() {
         last = look(step * 300 + 30, Some(6001));
     }
     assert_eq!(last.0, []);
+}
+
+#[test]
+fn users_who_use_up_their_quota_soon() {
+    let mut panel = Panel::new("home");
+    let begin = |days: u64| Some(BEGIN.saturating_add(Duration::from_secs(days * DAY)));
+    // What was used of 100 bytes, bytes a day, when the plan ends, and what is found.
+    for (used, daily, ends, expected) in [
+        (60, Some(10), None, ""),
+        (70, Some(10), None, "u 3d"),
+        (70, Some(10), begin(4), "u 3d"),
+        (70, Some(10), begin(3), "u [3d]"),
+        (70, Some(10), begin(2), ""),
+        // A rate that is higher by a quarter would lead to it.
+        (70, Some(8), None, "u [3d]"),
+        (70, Some(7), None, ""),
+        (94, Some(7), None, "u 3d"),
+        (94, Some(0), None, ""),
+        (94, None, None, ""),
+        // Alerts about the quota say more. One that fires ends without a notice.
+        (95, Some(7), None, "u [3d] over"),
+        (100, None, None, "u [3d] over"),
+    ] {
+        panel.set("u", |user| {
+            (user.used, user.limit) = (used, Some(100));
+            user.expiry = ends.map_or(Expiry::Never, Expiry::At);
+        });
+        let mut report = panel.poll(at(0));
+        assert_eq!(found("quota_forecast", &report, at(0)), None, "without a history");
+        Arc::make_mut(&mut report).rates = Some(Arc::new(Rates::new(at(0).wall, [("u".into(), daily)])));
+        let told = found("quota_forecast", &report, at(0)).unwrap().join(", ");
+        assert_eq!(told, expected, "{used} {daily:?} {ends:?}");
+    }
+}
+
+#[test]
+fn a_forecast_ends_only_if_it_is_known_to_be_wrong() {
+    let mut panel = Panel::new("home");
+    let then = Reading::Forecast { at: at(2 * DAY).wall, used: 70, limit: 100, daily: 15 };
+    let holds = |used, limit| Some(Reading::Used { used, limit, resets: None });
+    // Bytes a day, and what has changed of the user.
+    for (daily, change, end, reading) in [
+        (Some(1), (|_| {}) as fn(&mut User), Some(End::Recovered), holds(70, 100)),
+        (None, |_| {}, None, None),
+        (None, |user| user.limit = Some(200), Some(End::ToppedUp), holds(70, 200)),
+        (None, |user| user.limit = None, Some(End::ToppedUp), Some(Reading::Nothing)),
+        (None, |user| user.used = 0, Some(End::Reset), holds(0, 100)),
+        (None, |user| user.status = UserStatus::Disabled, Some(End::Disabled), holds(70, 100)),
+        (None, |user| user.status = UserStatus::Expired, Some(End::Recovered), holds(70, 100)),
+    ] {
+        panel.set("u", |user| {
+            *user = User { used: 70, limit: Some(100), ..User::named("u") };
+            change(user);
+        });
+        let ended = |report: &Report, subject: &str| {
+            let scopes = findings(&rules(), report, at(60)).scopes;
+            let scope = scopes.into_iter().find(|scope| &*scope.rule.name == "quota_forecast").unwrap();
+            let ended = scope.end(subject, "home", &then, BEGIN);
+            ended.map(|ended| (ended.end, ended.reading))
+        };
+        let mut report = panel.poll(at(60));
+        assert_eq!(ended(&report, "u"), None, "without a history");
+        Arc::make_mut(&mut report).rates = Some(Arc::new(Rates::new(at(60).wall, [("u".into(), daily)])));
+        assert_eq!(ended(&report, "u"), end.map(|end| (end, reading)), "{daily:?}");
+        assert_eq!(ended(&report, "gone"), Some((End::Deleted, None)));
+    }
 }
 
 #[test]

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     alert::{
-        rule::{Rule, TrafficLimit},
+        rule::{Rule, TrafficLimit, WHOLE},
         traffic::Traffic,
     },
-    model::{End, Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
+    model::{End, Expiry, Forecast, Moment, RateFinder, Reading, Report, Timestamp, User, UserStatus},
 };
 
 /// Panels look for expired users every few seconds; one still active after this long has another clock than we.
@@ -30,7 +30,7 @@ pub(in crate::alert) fn runs_until(rule: &Rule, user: &User) -> Option<Timestamp
 /// What an active user has used of the data limit, if it does not begin again by itself.
 pub(in crate::alert) fn uses(rule: &Rule, user: &User) -> Option<(u64, u64)> {
     let limit = user.limit.filter(|limit| *limit > 0)?;
-    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, renews_when_used_up(user));
+    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, user.renews_when_used_up());
     runs.then_some((user.used, limit))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> 
 pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
     let (crossed_then, held) = rule.crossed_by_use(used, limit);
-    let renews = renews_when_used_up(user);
+    let renews = user.renews_when_used_up();
     if held == 0 || does_not_run_out(rule, user, renews) {
         return None;
     }
@@ -137,6 +137,76 @@ pub(super) fn traffic(
     (judged, crossings)
 }
 
+/// A user who has used so much of the quota, in ten-thousandths, has an alert about that.
+pub(in crate::alert) const NEARLY_USED_UP: u32 = 9500;
+/// An alert goes on while a rate that is higher by this part would lead to it: use differs from hour to hour.
+const HYSTERESIS: u64 = 4;
+
+/// Users who use up their quota soon, if they go on as in the last days.
+pub(super) fn forecasts(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let Some(rates) = report.rates(now) else { return (Judged::Nothing, Vec::new()) };
+    let mut finder = rates.finder();
+    let crossings = report.users.list().iter().filter_map(|user| forecast(rule, user, &mut finder, now.wall));
+    let crossings = crossings.collect();
+    (Judged::Forecasts { users: Arc::clone(&report.users), rates: Arc::clone(rates) }, crossings)
+}
+
+fn forecast(rule: &Rule, user: &User, rates: &mut RateFinder<'_>, now: Timestamp) -> Option<Crossing> {
+    let limit = user.limit?;
+    let nearly = u128::from(user.used) * u128::from(WHOLE) >= u128::from(limit) * u128::from(NEARLY_USED_UP);
+    if nearly && matches!(user.status, UserStatus::Active | UserStatus::Limited) {
+        // What fires ends without a notice: other alerts say more.
+        let reading = Reading::Forecast { at: now, used: user.used, limit, daily: 0 };
+        let none = Crossing::simple(Arc::clone(&user.name), 0, reading);
+        return Some(Crossing { held: rule.steps.len(), over: true, ..none });
+    }
+    // With so much more use in the same time, an alert that fires goes on.
+    let daily = rates.daily(user)?;
+    let faster = Forecast::new(user, daily.saturating_add(daily / HYSTERESIS), now)?;
+    let held = rule.crossed_by_time(faster.at, now).0;
+    if held == 0 {
+        return None;
+    }
+    let forecast = Forecast::new(user, daily, now);
+    let crossed = forecast.map_or(0, |forecast| rule.crossed_by_time(forecast.at, now).0);
+    let reading = Reading::Forecast {
+        // More exact than it is known, it would only change more often.
+        at: full_hour(forecast.unwrap_or(faster).at),
+        used: user.used,
+        limit,
+        daily,
+    };
+    Some(Crossing {
+        held,
+        read: Some(Read { at: user.read_at, crossed_then: crossed, contradicted: false }),
+        ..Crossing::simple(Arc::clone(&user.name), crossed, reading)
+    })
+}
+
+/// The next full hour.
+fn full_hour(time: Timestamp) -> Timestamp {
+    const HOUR: i64 = 60 * 60;
+    Timestamp::from_secs(time.as_secs().saturating_add(HOUR - 1).div_euclid(HOUR).saturating_mul(HOUR))
+}
+
+/// Why a forecast of a user does not hold any more, and what holds instead; absent: that is not known, because it `is_known`
+/// neither how fast the quota is used nor that it has changed.
+pub(super) fn end_of_forecast(user: &User, then: &Reading, is_known: bool) -> Option<(End, Option<Reading>)> {
+    let Reading::Forecast { used, limit, .. } = then else { return Some((End::Recovered, None)) };
+    let reading = Some(match user.limit.filter(|limit| *limit > 0) {
+        Some(limit) => Reading::Used { used: user.used, limit, resets: user.extra.quota_reset },
+        None => Reading::Nothing,
+    });
+    let end = match user.status {
+        UserStatus::Disabled => End::Disabled,
+        _ if user.limit != Some(*limit) => End::ToppedUp,
+        _ if user.used < *used => End::Reset,
+        UserStatus::Active if !is_known => return None,
+        _ => End::Recovered,
+    };
+    Some((end, reading))
+}
+
 /// An active user who uses more addresses at a time than the panel allows.
 pub(super) fn devices(user: &User) -> Option<Crossing> {
     let (used, limit) = addresses(user)?;
@@ -162,18 +232,12 @@ fn does_not_run_out(rule: &Rule, user: &User, renews: bool) -> bool {
     user.status == UserStatus::Disabled || follows
 }
 
-/// Whether another plan starts when the quota is used up. Where the panel sets the used bytes back at a given time, a
-/// user who has used up the quota before is without service until then.
-fn renews_when_used_up(user: &User) -> bool {
-    user.renews && user.extra.quota_reset.is_none()
-}
-
 /// Why an alert of a user ended who has no steps crossed any more.
 pub(super) fn end_of_user(rule: &Rule, user: &User, then: &Reading) -> End {
     match then {
         Reading::Word(_) => End::Recovered,
         _ if user.status == UserStatus::Disabled => End::Disabled,
-        Reading::Used { .. } if renews_when_used_up(user) && !rule.renewing => End::Renewed,
+        Reading::Used { .. } if user.renews_when_used_up() && !rule.renewing => End::Renewed,
         Reading::Ends(_) if user.renews && !rule.renewing => End::Renewed,
         then => period::ended(then, user.expiry, user.limit),
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     alert::{
-        finding::{CORE_DOWN_SHARE, ENOUGH_ATTEMPTS, LOST_WITHIN, RENEWED_WITHIN},
+        finding::{CORE_DOWN_SHARE, ENOUGH_ATTEMPTS, LOST_WITHIN, NEARLY_USED_UP, RENEWED_WITHIN},
         rule::{Question, Rule, TrafficLimit},
     },
     model::{Attempts, Budget, BudgetUnit, CoreReads, Flow, Reads, Threshold, glob::Names},
@@ -52,6 +52,7 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
     match rule.kind.question {
         Question::UserExpiry => each(&["user"], user_expiry(&Scope::new(rule, "user")), plain),
         Question::UserQuota => each(&["user"], user_quota(&Scope::new(rule, "user")), settled),
+        Question::QuotaForecast => each(&["user"], quota_forecast(&Scope::new(rule, "user")), settled),
         Question::UserStatus => each(&["user", "status"], one(user_status(&Scope::new(rule, "user"))), plain),
         Question::UserInactive => each(&["user"], user_inactive(&Scope::new(rule, "user")), plain),
         Question::UserDevices => each(&["user"], one(user_devices(&Scope::new(rule, "user"))), plain),
@@ -170,6 +171,16 @@ pub(super) fn users_counted(rule: &Rule) -> Option<PrometheusRule> {
                 format!("{} - ignoring (ratio) {}", used("ratio=\"0.95\""), used("ratio=\"1\""))
             },
         ),
+        Question::QuotaForecast => (
+            Counted {
+                alertname: "ProxymeterUsersQuotaForecast",
+                label: "within",
+                step: "3d",
+                summary: "Users use up the data limit within three days at the present rate.",
+                what: "use up the data limit within three days at the present rate",
+            },
+            |users: &Scope<'_>| users.last_of_targets("proxymeter_users_forecast_exhausted", "within=\"3d\""),
+        ),
         _ => return None,
     };
     // The panel's users are counted by fixed steps, and all of them.
@@ -282,6 +293,22 @@ fn user_quota(user: &Scope<'_>) -> Vec<String> {
         let statuses = if stops { "status=~\"active|limited\"" } else { "status=\"active\"" };
         format!("\nand ignoring (status) {}{unless}", user.last("proxymeter_user_status", statuses))
     })
+}
+
+/// By the recording rule, which is evaluated once an hour.
+fn quota_forecast(user: &Scope<'_>) -> Vec<String> {
+    const RECORDED: &str = "target_user:proxymeter_user_quota_exhausted_timestamp_seconds:forecast3d";
+    const HELD: Duration = Duration::from_secs(2 * 60 * 60);
+    let used_up = user.over("last_over_time", RECORDED, HELD);
+    let share = used_share(user, "proxymeter_user_used_bytes", "proxymeter_user_limit_bytes");
+    let ends = user.last("proxymeter_user_expiry_timestamp_seconds", "");
+    let renews = user.last("proxymeter_user_renews", "");
+    let resets = user.last("proxymeter_user_quota_reset_timestamp_seconds", "");
+    let lasts = format!(
+        "\nunless {used_up} >= {ends}\nunless {used_up} >= {resets}\nunless ({renews} unless {resets})\nunless {share} >= {}",
+        f64::from(NEARLY_USED_UP) / f64::from(Threshold::WHOLE)
+    );
+    with_gate(user.rule, &format!("({used_up} - time())"), |_| is_active(user) + &lasts)
 }
 
 fn user_status(user: &Scope<'_>) -> String {

@@ -122,6 +122,7 @@ fn value(question: Question) -> Option<&'static str> {
         Question::UserTraffic => Some("{{ $value | humanize1024 }}B"),
         Question::UserExpiry
         | Question::UserQuota
+        | Question::QuotaForecast
         | Question::UserStatus
         | Question::AdminQuota
         | Question::NodeTraffic

@@ -37,6 +37,7 @@ pub struct Kind {
 pub enum Question {
     UserExpiry,
     UserQuota,
+    QuotaForecast,
     UserStatus,
     UserInactive,
     UserDevices,
@@ -95,6 +96,8 @@ pub enum Steps {
     None(Severity),
     /// At most this long is left, in seconds; 0: nothing is.
     Remaining(&'static [(u64, Severity)]),
+    /// As it goes on now, at most this long is left, in seconds above 0.
+    Forecast(&'static [(u64, Severity)]),
     /// At least this long has passed, in seconds.
     Passed(&'static [(u64, Severity)]),
     /// At least this share is used, in percent.
@@ -128,6 +131,19 @@ pub static KINDS: [Kind; 38] = [
         enabled: true,
         description: "User {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
         reached: Some("User {subject} of {target} has used up the data limit of {limit}."),
+    },
+    Kind {
+        question: Question::QuotaForecast,
+        name: "quota_forecast",
+        alertname: "ProxymeterQuotaForecast",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::Forecast(&[(3 * DAY, Info)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        description: "At the rate of the last three days, user {subject} of {target} uses up the data limit in {remaining}.",
+        reached: None,
     },
     Kind {
         question: Question::UserStatus,
@@ -627,7 +643,9 @@ mod tests {
             assert_eq!(names_it, !kind.is_own(), "{}", kind.name);
             let wide_to_tight = match kind.steps {
                 Steps::None(_) => true,
-                Steps::Remaining(steps) => steps.windows(2).all(|two| two[0].0 > two[1].0),
+                Steps::Remaining(steps) | Steps::Forecast(steps) => {
+                    steps.windows(2).all(|two| two[0].0 > two[1].0)
+                }
                 Steps::Passed(steps) => steps.windows(2).all(|two| two[0].0 < two[1].0),
                 Steps::Ratio(steps) => steps.windows(2).all(|two| two[0].0 < two[1].0),
             };

@@ -517,7 +517,10 @@ impl Subject {
             (Reading::Ends(before), Reading::Ends(at)) if *at > before.saturating_add(SAME_EXPIRY) => {
                 Some(End::Renewed)
             }
-            (Reading::Used { limit: before, .. }, Reading::Used { limit, .. }) if before != limit => {
+            (Reading::Used { limit: before, .. }, Reading::Used { limit, .. })
+            | (Reading::Forecast { limit: before, .. }, Reading::Forecast { limit, .. })
+                if before != limit =>
+            {
                 Some(End::ToppedUp)
             }
             (
@@ -532,7 +535,8 @@ impl Subject {
             {
                 Some(End::Renewed)
             }
-            (Reading::Used { .. }, Reading::Used { used, limit, .. }) => {
+            (Reading::Used { .. }, Reading::Used { used, limit, .. })
+            | (Reading::Forecast { .. }, Reading::Forecast { used, limit, .. }) => {
                 let slack = u128::from(*limit) * u128::from(TWO_POINTS) / u128::from(WHOLE);
                 (u128::from(*used) + slack < u128::from(self.peak)).then_some(End::Reset)
             }
@@ -563,7 +567,7 @@ fn points_twice(used: u64, reading: &Reading) -> Option<u128> {
 }
 
 fn used(reading: &Reading) -> u64 {
-    if let Reading::Used { used, .. } = reading { *used } else { 0 }
+    if let Reading::Used { used, .. } | Reading::Forecast { used, .. } = reading { *used } else { 0 }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, AlertState, KIND_USER, Severity, Timestamp,
+        ActiveAlert, AlertState, Forecast, KIND_USER, Moment, Report, Severity, Timestamp, User,
         words::{count, duration},
     },
     server::seen::Seen,
@@ -35,6 +35,12 @@ impl When {
         let whole = Duration::try_from_secs_f64(secs).unwrap_or_default();
         When::new(Timestamp::default().saturating_add(whole), now)
     }
+}
+
+/// When the quota of a user is used up at the present rate; absent: it lasts, or that is not known.
+pub(super) fn used_up(report: &Report, user: &User, now: Moment) -> Option<When> {
+    let daily = report.rates(now)?.of(&user.name)?;
+    Forecast::new(user, daily, now.wall).map(|forecast| When::new(forecast.at, now.wall))
 }
 
 fn date_and_minute(time: Timestamp) -> String {

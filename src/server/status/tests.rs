@@ -6,7 +6,7 @@ use crate::{
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Expiry, Fact, Identity, Inbound,
         LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
-        PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
+        PartState, Rates, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
         UserFacts, UserNames, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
@@ -105,6 +105,23 @@ fn page(reports: &[Report], list: Vec<ActiveAlert>, labels: UserLabels) -> Strin
 fn names<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
     let section = page.split("<h2").find(|section| section.contains(heading)).unwrap();
     section.split("<bdi>").skip(1).map(|rest| rest.split("</bdi>").next().unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_see_when_their_quota_is_used_up() {
+    let mut report =
+        report("home", vec![with_quota("ann", 70, 100), with_quota("ben", 70, 100)], ago(HOUR / 60));
+    let user_page = |report: &Report, user: &str| {
+        let state = state(std::slice::from_ref(report), ActiveAlerts::default(), UserLabels::Name);
+        (written(&state), asked(&state, &Page::User("home".into(), user.into())))
+    };
+    let (list, page) = user_page(&report, "ann");
+    assert!(!list.contains("used up in") && !page.contains("used up in"));
+    report.rates = Some(Arc::new(Rates::new(NOW, [("ann".into(), Some(15)), ("ben".into(), None)])));
+    let (list, page) = user_page(&report, "ann");
+    assert_eq!(list.matches("used up in about 2d at the rate of the last three days").count(), 1, "{list}");
+    assert!(page.contains("the quota is used up in about 2d <small class=\"date\">2026-11-"), "{page}");
+    assert!(!user_page(&report, "ben").1.contains("used up in"));
 }
 
 #[tokio::test(start_paused = true)]

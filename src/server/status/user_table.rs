@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     list::{Asked, Column, LONGEST_SEARCH, Table},
-    rows::When,
+    rows::{When, used_up},
     text::{in_path, name},
     users::{by_share, lacks},
 };
@@ -44,6 +44,8 @@ pub(super) struct UserRow {
     status: Option<&'static str>,
     used: Option<String>,
     quota: Option<Quota>,
+    /// When the quota is used up, if the user goes on as in the last days; absent: it lasts, or that is not known.
+    used_up: Option<When>,
     expiry: Option<&'static str>,
     ends: Option<When>,
     is_over: bool,
@@ -139,6 +141,7 @@ impl UserRow {
             status: says(Unread::STATUS).then(|| user.status.label()),
             used: says(Unread::USED).then(|| bytes(user.used)),
             quota,
+            used_up: used_up(report, user, seen.now),
             expiry,
             is_over: ends.is_some_and(|end| end <= now),
             ends: ends.map(|end| When::new(end, now)),

@@ -1,11 +1,11 @@
 //! Users chosen from all lists: those closest to their quota, and those whose plans end next.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::cmp::Ordering;
 
 use serde::Serialize;
 
 use super::{
-    rows::{Shown, When},
+    rows::{Shown, When, used_up},
     text::{in_path, name},
     top::top,
 };
@@ -58,6 +58,8 @@ struct QuotaRow {
     bar: u128,
     used: String,
     limit: String,
+    /// When it is used up, if the user goes on as in the last days; absent: it lasts, or that is not known.
+    used_up: Option<When>,
 }
 
 #[derive(Serialize)]
@@ -80,19 +82,18 @@ impl Users {
         let reports =
             || seen.view.reports.iter().filter(|report| of.is_none_or(|target| *report.target == *target));
         let known = reports().filter(|report| named && report.fresh(Part::Users, now));
-        let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, user)));
+        let all = known.flat_map(|report| report.users.list().iter().map(move |user| (report, user)));
 
-        let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
+        let limited = all.clone().filter_map(|(report, user)| Some((report, user, limit(user)?)));
         // As with alerts.
         let by_label = |a: &User, b: &User| labels.of(&a.name).cmp(&labels.of(&b.name));
         let by_quota = top(limited, USERS_SHOWN, |a, b| {
             by_share((a.1.used, a.2), (b.1.used, b.2)).then_with(|| by_label(a.1, b.1))
         });
-        let ending = all.filter_map(|(target, user)| Some((target, user, end(user, now.wall)?)));
+        let ending = all.filter_map(|(report, user)| Some((report, user, end(user, now.wall)?)));
         let by_expiry = top(ending, USERS_SHOWN, |a, b| a.2.cmp(&b.2).then_with(|| by_label(a.1, b.1)));
 
         let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
-        let target = |target: &Arc<str>| name(target);
         let link = |user: &User| labels.of(&user.name).and_then(|label| in_path(&label));
         let mut missing: Vec<_> = reports().filter_map(|report| Missing::new(report, now)).collect();
         let missing_more = missing.len().saturating_sub(MISSING_SHOWN);
@@ -110,12 +111,13 @@ impl Users {
                     QuotaRow {
                         user: label(user),
                         link: link(user),
-                        home: of.to_string(),
-                        target: target(of),
+                        home: of.target.to_string(),
+                        target: name(&of.target),
                         percent,
                         bar: percent.min(100),
                         used: bytes(user.used),
                         limit: bytes(*limit),
+                        used_up: used_up(of, user, now),
                     }
                 })
                 .collect(),
@@ -126,8 +128,8 @@ impl Users {
                 .map(|(of, user, end)| ExpiryRow {
                     user: label(user),
                     link: link(user),
-                    home: of.to_string(),
-                    target: target(of),
+                    home: of.target.to_string(),
+                    target: name(&of.target),
                     ends: When::new(*end, now.wall),
                 })
                 .collect(),

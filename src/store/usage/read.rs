@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     subject::{By, SubjectKind},
 };
 use crate::{
-    model::{Day, Marks, UsedToday},
+    model::{Calendar, Day, DayUse, Marks, RateDays, Rates, Timestamp, UsedToday},
     store::fault::Fault,
 };
 
@@ -226,6 +227,61 @@ pub(super) fn used_on(connection: &Connection, day: Day) -> Result<BTreeMap<Stri
         all.insert(name, Arc::new(UsedToday::new(users)));
     }
     Ok(all)
+}
+
+/// How fast the users of each configured target use their quota, by what is in the file.
+pub(super) fn rates(
+    connection: &Connection,
+    calendar: &mut Calendar,
+) -> Result<BTreeMap<String, Rates>, Fault> {
+    let mut select = connection.prepare_cached(
+        "SELECT t.id, t.name, r.read_at FROM targets t JOIN reads r ON r.target = t.id
+         WHERE r.kind = ? AND t.left_at IS NULL",
+    )?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?)));
+    let targets = select.query_map([SubjectKind::User.number()], read)?;
+    let targets = targets.collect::<Result<Vec<(i64, String, Timestamp)>, _>>()?;
+    let mut all = BTreeMap::new();
+    for (target, name, read_at) in targets {
+        let days = RateDays::until(read_at, calendar);
+        all.insert(name, Rates::new(read_at, rates_of(connection, target, &days)?));
+    }
+    Ok(all)
+}
+
+/// The users of a target who used something in these days, and how fast.
+fn rates_of(
+    connection: &Connection,
+    target: i64,
+    days: &RateDays,
+) -> Result<Vec<(Arc<str>, Option<u64>)>, Fault> {
+    let (sum, until) = ids_of(target);
+    let mut used_by = HashMap::<i64, [DayUse; RateDays::COUNT], RandomState>::default();
+    // Each day is read by itself: the rows of a target and day are beside each other.
+    let sql = "SELECT subject, used, marks FROM days WHERE period = ? AND subject > ? AND subject < ?";
+    let mut select = connection.prepare_cached(sql)?;
+    for (place, day) in days.days().into_iter().enumerate() {
+        let mut rows = select.query(params![day.number(), sum, until])?;
+        while let Some(row) = rows.next()? {
+            let of_day = DayUse { used: used(row, 1)?, is_marked: !Marks::of_bits(row.get(2)?).is_empty() };
+            if let Some(known) = used_by.entry(row.get(0)?).or_default().get_mut(place) {
+                *known = of_day;
+            }
+        }
+    }
+    let mut used_by: Vec<_> = used_by.into_iter().collect();
+    used_by.sort_unstable_by_key(|(subject, _)| *subject);
+    let mut find = connection.prepare_cached("SELECT name, born FROM subjects WHERE id = ? AND kind = ?")?;
+    let mut rates = Vec::with_capacity(used_by.len());
+    for (subject, used) in used_by {
+        let found = find.query_row(params![subject, SubjectKind::User.number()], |row| {
+            Ok((row.get::<_, String>(0)?, Day::of_number(row.get(1)?)))
+        });
+        if let Some((name, born)) = found.optional()? {
+            rates.push((name.into(), days.rate(born, &used)));
+        }
+    }
+    Ok(rates)
 }
 
 /// The first name of a kind that is the one.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::subject::{By, Counted, SubjectKind};
 use crate::{
-    model::{Day, Timestamp},
+    model::{Day, Month, Timestamp},
     store::fault::Fault,
 };
 
@@ -22,7 +22,7 @@ pub(super) const MOST_SUBJECTS: i64 = 4_000_000;
 const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// The days and months are keyed by period first, so that a write touches few pages, and so does what one of them is
-/// asked for. `marks` are the bits of [`Marks`](crate::model::Marks). `born` is the month in which a subject was first seen.
+/// asked for. `marks` are the bits of [`Marks`](crate::model::Marks). `born` is the day on which a subject was first seen.
 const TABLES: &str = "
     CREATE TABLE targets (
         id INTEGER PRIMARY KEY,
@@ -150,7 +150,7 @@ pub(super) fn prune(transaction: &Transaction<'_>, today: Day, now: Timestamp) -
 
 /// Deletes subjects of which nothing is kept any more, at the begin of a month.
 pub(super) fn forget_subjects(transaction: &Transaction<'_>, today: Day) -> Result<(), Fault> {
-    let oldest = By::Month.first_kept(today);
+    let oldest = Month::of_number(By::Month.first_kept(today)).first_day().number();
     let sql = "DELETE FROM subjects WHERE born < ? AND id NOT IN (SELECT subject FROM months)";
     if transaction.execute(sql, [oldest])? > 0 {
         transaction.execute("DELETE FROM totals WHERE subject NOT IN (SELECT id FROM subjects)", [])?;

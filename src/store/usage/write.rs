@@ -151,7 +151,7 @@ impl Target {
         let subject = ids_of(self.id).0 + self.subjects;
         let sql = "INSERT INTO subjects (id, target, kind, name, born) VALUES (?, ?, ?, ?, ?)";
         let mut insert = transaction.prepare_cached(sql)?;
-        insert.execute(params![subject, self.id, kind.number(), name, day.month().number()])?;
+        insert.execute(params![subject, self.id, kind.number(), name, day.number()])?;
         Ok(Some(subject))
     }
 }

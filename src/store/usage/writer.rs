@@ -23,12 +23,14 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    model::{Day, Timestamp, UsedToday},
+    model::{Day, Rates, Timestamp, UsedToday},
     store::{fault::Fault, health::Health},
 };
 
 /// How often what was read is written. At the end of a day it is written too.
 const WRITE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How often rates are computed.
+const RATES_EVERY: Duration = Duration::from_secs(15 * 60);
 /// When it is written for the first time: soon, so that the first totals are known to the next process.
 const FIRST_WRITE: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     written: Mutex<Option<Timestamp>>,
     /// What users of each target used today; absent: it is not wanted.
     today: Mutex<Option<BTreeMap<String, Arc<UsedToday>>>>,
+    /// How fast users of each target use their quota, until that is taken.
+    rates: Mutex<BTreeMap<String, Rates>>,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
 }
@@ -49,6 +53,7 @@ impl Shared {
             open: Mutex::new(open),
             written: Mutex::default(),
             today: Mutex::default(),
+            rates: Mutex::default(),
             health: Arc::default(),
             clock,
         }
@@ -61,6 +66,11 @@ impl Shared {
     /// What users of each target used today; absent: it is not wanted.
     pub(super) fn today(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<UsedToday>>>> {
         self.today.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How fast users of each target use their quota, until that is taken.
+    pub(super) fn rates(&self) -> MutexGuard<'_, BTreeMap<String, Rates>> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When everything that had been read was last written.
@@ -94,6 +104,8 @@ pub(super) struct Writer {
     place: Place,
     /// The day for which old rows were deleted last.
     pruned: Option<Day>,
+    /// When rates were computed last; absent: not yet.
+    rated: Option<Timestamp>,
     /// Why the last write failed; empty: it did not.
     trouble: String,
 }
@@ -118,7 +130,8 @@ impl Writer {
             }
             fault => Err(fault),
         });
-        let mut writer = Writer { shared, place: Place::File(file), pruned: None, trouble: String::new() };
+        let mut writer =
+            Writer { shared, place: Place::File(file), pruned: None, rated: None, trouble: String::new() };
         match reads {
             Ok(reads) => {
                 let mut open = writer.shared.open();
@@ -136,7 +149,7 @@ impl Writer {
         // This depends on no input, so it either always works or never.
         let memory = Arc::new(Mutex::new(file::in_memory().expect("a new database in memory opens")));
         let place = Place::Memory(Arc::clone(&memory));
-        (Writer { shared, place, pruned: None, trouble: String::new() }, memory)
+        (Writer { shared, place, pruned: None, rated: None, trouble: String::new() }, memory)
     }
 
     /// Writes until it is asked to close, or the last handle is dropped.
@@ -207,6 +220,26 @@ impl Writer {
                 }
                 Err(fault) => self.failed(&fault),
             }
+        }
+        if is_written {
+            self.compute_rates();
+        }
+    }
+
+    /// Computes how fast users use their quota, from time to time: that changes slowly, and many rows are read.
+    fn compute_rates(&mut self) {
+        let now = self.shared.clock.now().wall;
+        // Days are those of the wall clock, which may be set.
+        if self.rated.is_some_and(|rated| now.since(rated).max(rated.since(now)) < RATES_EVERY) {
+            return;
+        }
+        let mut calendar = self.shared.open().calendar().clone();
+        match self.with(|connection| read::rates(connection, &mut calendar)) {
+            Ok(rates) => {
+                *self.shared.rates() = rates;
+                self.rated = Some(now);
+            }
+            Err(fault) => self.failed(&fault),
         }
     }
 

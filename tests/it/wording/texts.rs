@@ -91,6 +91,7 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
     let (subject, target) = about(kind);
     let (step, severity) = match kind.steps {
         Steps::None(severity) => (String::new(), severity),
+        Steps::Forecast(steps) => ("3d".to_owned(), steps[0].1),
         Steps::Remaining(steps) => ("3d".to_owned(), steps[1.min(steps.len() - 1)].1),
         Steps::Passed(steps) => ("30d".to_owned(), steps[0].1),
         Steps::Ratio(steps) => (format!("{}%", steps[0].0), steps[0].1),

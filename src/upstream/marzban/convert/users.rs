@@ -91,6 +91,8 @@ impl UserRow {
         );
         let renews = renews(row);
         note(Unread::RENEWS, renews.is_none());
+        let resets = row.word("data_limit_reset_strategy");
+        note(Unread::QUOTA_RESET, resets.is_some_and(|strategy| strategy != "no_reset"));
         let last_online = row.time("online_at");
         let created = if last_online.is_none() { row.time("created_at") } else { None };
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));

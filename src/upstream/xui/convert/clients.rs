@@ -35,6 +35,8 @@ pub(in crate::upstream::xui) struct Plan {
     is_reset_odd: bool,
     /// Renewals are limited, and were all made.
     is_renewed_out: bool,
+    /// The panel sets what was used back to 0 from time to time (3x-ui from 3.7 on: `trafficReset`).
+    resets: bool,
     /// Addresses at a time; 0 is no limit.
     limit_ip: Option<u64>,
     /// When the client was created, in milliseconds.
@@ -60,6 +62,13 @@ pub(super) struct Context {
     pub(super) panel_now: Timestamp,
     pub(super) inbounds: Arc<[Arc<str>]>,
     pub(super) devices: Option<u64>,
+    /// One of its inbounds sets what was used back to 0 from time to time.
+    pub(super) resets: bool,
+}
+
+/// Whether what was used is set back to 0 from time to time, by a row of an inbound or client.
+pub(super) fn resets(row: &Object<'_>) -> bool {
+    row.word("trafficReset").is_some_and(|often| !matches!(&*often, "" | "never"))
 }
 
 impl Client {
@@ -96,9 +105,10 @@ impl Client {
     pub(super) fn add_plan(&mut self, whole: &Plan) {
         set(&mut self.plan.limit_ip, whole.limit_ip);
         set(&mut self.plan.created, whole.created);
+        self.plan.resets |= whole.resets;
         if self.plan.is_unread() {
-            let Plan { limit_ip, created, .. } = self.plan;
-            self.plan = Plan { limit_ip, created, ..whole.clone() };
+            let Plan { limit_ip, created, resets, .. } = self.plan;
+            self.plan = Plan { limit_ip, created, resets, ..whole.clone() };
         }
     }
 
@@ -128,6 +138,7 @@ impl Client {
             (Unread::LIMIT, self.plan.total.is_none()),
             (Unread::EXPIRY, self.plan.expiry.is_none()),
             (Unread::ONLINE, self.last_online.is_none()),
+            (Unread::QUOTA_RESET, self.plan.resets || context.resets),
             (Unread::RENEWS, (self.plan.is_reset_odd || self.plan.is_unread()) && !renews),
         ] {
             if is_unread {
@@ -200,6 +211,7 @@ impl Plan {
         let days = row.integer("reset").into_iter().chain(row.integer("resetDay")).max();
         self.reset = self.reset.max(days);
         self.is_reset_odd |= row.was_odd("reset") || row.was_odd("resetDay");
+        self.resets |= resets(row);
         let most = row.count("resetMax").filter(|most| *most > 0);
         self.is_renewed_out |= most.zip(row.count("resetCount")).is_some_and(|(most, made)| made >= most);
     }
@@ -256,6 +268,7 @@ mod tests {
             panel_now: Timestamp::from_millis(NOW),
             inbounds: Arc::default(),
             devices: None,
+            resets: false,
         };
         client.convert("a".into(), context)
     }
@@ -337,6 +350,15 @@ mod tests {
             assert!(!read.renews && !read.unread.has(Unread::RENEWS), "{never}");
         }
         assert!(user(r#"{"reset":"often"}"#, "", Meaning::Off, None).unread.has(Unread::RENEWS));
+        for (setting, expected) in [
+            (r#"{"trafficReset":"monthly"}"#, true),
+            (r#"{"trafficReset":"never"}"#, false),
+            (r#"{"trafficReset":""}"#, false),
+            ("{}", false),
+        ] {
+            let read = user("", setting, Meaning::Off, None);
+            assert_eq!(read.unread.has(Unread::QUOTA_RESET), expected, "{setting}");
+        }
         assert!(
             !user(r#"{"reset":"often"}"#, r#"{"reset":9}"#, Meaning::Off, None).unread.has(Unread::RENEWS)
         );
@@ -362,6 +384,7 @@ mod tests {
             panel_now: Timestamp::from_millis(NOW),
             inbounds: Arc::default(),
             devices: None,
+            resets: false,
         };
         let mut client = Client::default();
         client.add_setting(&Object::new("client", slim, &odd).unwrap());

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use tokio::io::AsyncBufRead;
 
 use super::{
-    clients::{Client, Context, Meaning, Plan, expiry},
+    clients::{Client, Context, Meaning, Plan, expiry, resets},
     folded::{ByName, folded},
     nodes::NodeLabels,
 };
@@ -47,6 +47,8 @@ struct ListedInbound {
     guid: Option<String>,
     /// Whether the answer says which clients it has.
     knows_clients: bool,
+    /// Whether it sets what its clients used back to 0 from time to time.
+    resets: bool,
     inbound: Inbound,
 }
 
@@ -210,7 +212,8 @@ impl List {
         };
         let (node, guid) = (row.integer("nodeId"), row.text("originNodeGuid"));
         let knows_clients = arriving.knows_clients;
-        Ok(Some(ListedInbound { tag, id, node, guid, knows_clients, inbound }))
+        let resets = resets(&row);
+        Ok(Some(ListedInbound { tag, id, node, guid, knows_clients, resets, inbound }))
     }
 
     /// Reads the statistics of an inbound's clients.
@@ -413,6 +416,7 @@ impl List {
         let List { inbounds, clients, unreadable, omitted, has_resets, .. } = self;
         let rows: Vec<_> = inbounds.iter().map(|listed| Row { name: &listed.tag, id: listed.id }).collect();
         let labels = labels(&rows, "");
+        let reset: Vec<_> = inbounds.iter().map(|listed| listed.resets).collect();
         let mut inbounds: Vec<_> = inbounds
             .into_iter()
             .zip(&labels)
@@ -445,6 +449,7 @@ impl List {
                 read_at: known.read_at,
                 panel_now: known.panel_now,
                 devices: known.devices.get(&*key).copied(),
+                resets: attached.iter().any(|place| reset[usize::from(*place)]),
                 inbounds: Arc::clone(shared.entry(attached).or_insert_with_key(|attached| {
                     attached.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
                 })),
