@@ -8,10 +8,12 @@ mod refusals;
 use proxymeter::wording::Voice;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use proxymeter::{
     http::options::TlsOptions,
     model::{
-        Digest as ModelDigest, DigestSection, Enclosure, Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp,
+        Digest as ModelDigest, DigestSection, Enclosure, Moment, Named, Notice, NoticeAlert, NoticeStatus,
+        Severity, Timestamp,
     },
     notify::{
         Receiver, Retry, SendError,
@@ -22,7 +24,6 @@ use proxymeter::{
     },
     secret::Secret,
 };
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -226,7 +227,10 @@ async fn a_statement_carries_its_table_and_goes_where_it_says() {
         let section = DigestSection { heading: "Total".into(), lines: vec!["<b>5 B</b>".into()], more: 0 };
         let statement = Notice {
             alerts: Vec::new(),
-            digest: Some(ModelDigest { title: "Statement for 2026-11: home".into(), sections: vec![section] }),
+            digest: Some(ModelDigest {
+                title: "Statement for 2026-11: home".into(),
+                sections: vec![section],
+            }),
             enclosure: Some(Enclosure { to, file: "ali-2026-11.csv".into(), csv: csv.into() }),
             ..notice()
         };
@@ -249,7 +253,10 @@ async fn a_statement_carries_its_table_and_goes_where_it_says() {
         assert_eq!(header(mail, "Subject"), "Statement for 2026-11: home");
         assert!(header(mail, "Content-Type").starts_with("multipart/mixed; boundary="));
         let (headers, table) = part(mail, "text/csv; charset=utf-8");
-        assert!(headers.contains("Content-Disposition: attachment; filename=\"ali-2026-11.csv\""), "{headers}");
+        assert!(
+            headers.contains("Content-Disposition: attachment; filename=\"ali-2026-11.csv\""),
+            "{headers}"
+        );
         assert_eq!(table, csv);
         assert!(part(mail, "text/plain; charset=utf-8").1.starts_with("Total\r\n\r\n* <b>5 B</b>\r\n"));
         assert!(mail.contains("&lt;b&gt;5 B&lt;/b&gt;"), "{mail}");

@@ -259,16 +259,20 @@ fn outages_of_all_kinds_are_listed_by_subject() {
     };
     assert_eq!(
         found.lines.iter().map(line).collect::<Vec<_>>(),
-        ["DE-1 3 2200 true", "claude-1 3 2200 true", "warp 2 1600 true", "old 1 900 false"]
+        ["DE-1 3 2200 true", "claude-1 1 2800 true", "warp 2 1600 true", "old 1 900 false"],
+        "what comes back for less than its rule waits is still down"
     );
     let voice = Voice::new(Language::En, TimeZone::UTC, "");
     let found = of([&panel.report], &rules(&[]), ("ops", &Tops::default()), None, BEGIN, at(2900));
     let digest = notice(("ops", &voice), &found, at(2900).wall, BEGIN, at(2900).wall).digest.unwrap();
-    assert_eq!(digest.title, "Daily digest, 18 November 2026: 9 outages");
+    assert_eq!(digest.title, "Daily digest, 18 November 2026: 7 outages");
     assert_eq!(
-        digest.sections[0].lines[1],
-        "credential claude-1 is not available since 18 November 2026, 11:40 UTC, for 15 min so far \
-         (the last of 3 outages, 36 min 40 s altogether)"
+        digest.sections[0].lines[..2],
+        [
+            "node DE-1 is down since 18 November 2026, 11:40 UTC, for 15 min so far \
+             (the last of 3 outages, 36 min 40 s altogether)",
+            "credential claude-1 is not available since 18 November 2026, 11:08 UTC, for 46 min 40 s so far",
+        ]
     );
 }
 
