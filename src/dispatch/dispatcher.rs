@@ -425,7 +425,7 @@ impl Dispatcher {
                         Retry::Later | Retry::NotBefore(_) | Retry::Refused | Retry::Disabled => {
                             match &mut foreign {
                                 Some(foreign) if is_elsewhere(Some(&*foreign), &err) => {
-                                    foreign.put_off(&err, now)
+                                    foreign.put_off(&err, now);
                                 }
                                 _ => line.failed(&err, now),
                             }

@@ -195,13 +195,13 @@ impl Journal {
         };
         let listed = nodes.iter().map(|node| (&node.label, is_up(node)));
         let unread = unread.iter().map(|label| (label, None));
-        self.these_were(Sort::NodeOutage, listed.chain(unread).collect(), true, now);
+        self.these_were(Sort::NodeOutage, &listed.chain(unread).collect(), true, now);
     }
 
     /// A list of outbounds was read, each up or not, or unknown. `is_whole`: no row was left out.
     pub(super) fn outbounds_were(
         &mut self,
-        outbounds: BTreeMap<&Arc<str>, Option<bool>>,
+        outbounds: &BTreeMap<&Arc<str>, Option<bool>>,
         is_whole: bool,
         now: Moment,
     ) {
@@ -214,18 +214,18 @@ impl Journal {
             if credential.is_disabled() { Some(true) } else { credential.available }
         };
         let listed = credentials.iter().map(|credential| (&credential.label, is_up(credential)));
-        self.these_were(Sort::CredentialOutage, listed.collect(), is_whole, now);
+        self.these_were(Sort::CredentialOutage, &listed.collect(), is_whole, now);
     }
 
     /// Of those of which nothing is known, what was known holds. What a whole list lacks does not exist any more.
     fn these_were(
         &mut self,
         sort: Sort,
-        listed: BTreeMap<&Arc<str>, Option<bool>>,
+        listed: &BTreeMap<&Arc<str>, Option<bool>>,
         is_whole: bool,
         now: Moment,
     ) {
-        for (name, up) in &listed {
+        for (name, up) in listed {
             if let Some(up) = up {
                 self.was(sort, name, *up, now);
             }

@@ -388,7 +388,7 @@ impl Report {
             outbound.up.or(is_off.then_some(true))
         };
         let listed = outbounds.iter().map(|outbound| (&outbound.label, is_up(outbound))).collect();
-        self.journal.outbounds_were(listed, self.lists_all(Part::Outbounds), now);
+        self.journal.outbounds_were(&listed, self.lists_all(Part::Outbounds), now);
         self.outbounds = Arc::new(outbounds);
     }
 }

@@ -265,12 +265,12 @@ fn of_outbounds_and_credentials_an_unknown_state_changes_nothing() {
         (120, [None, Some(true)], true, "warp"),
     ] {
         let listed = [(&warp, states[0]), (&proxy, states[1])].into_iter().collect();
-        journal.outbounds_were(listed, is_whole, at(secs));
+        journal.outbounds_were(&listed, is_whole, at(secs));
         assert_eq!(open(&journal, Sort::OutboundOutage), expected, "{secs}");
     }
-    journal.outbounds_were([(&proxy, Some(true))].into_iter().collect(), false, at(150));
+    journal.outbounds_were(&[(&proxy, Some(true))].into_iter().collect(), false, at(150));
     assert_eq!(open(&journal, Sort::OutboundOutage), "warp", "it may be in a row that was left out");
-    journal.outbounds_were([(&proxy, Some(true))].into_iter().collect(), true, at(180));
+    journal.outbounds_were(&[(&proxy, Some(true))].into_iter().collect(), true, at(180));
     assert_eq!(open(&journal, Sort::OutboundOutage), "");
 
     let credential =
