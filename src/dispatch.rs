@@ -8,6 +8,7 @@
 //! The waits between attempts at a failing receiver grow, and survive restarts.
 
 mod backoff;
+mod composing;
 mod dispatcher;
 mod line;
 mod rate;

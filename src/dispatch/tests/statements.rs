@@ -34,7 +34,7 @@ fn statement(name: &str, to: &[&str]) -> Statement {
 }
 
 /// Receivers, of which the first has statements, and a user who used something in October and in November.
-fn bench(receivers: &[&str], statements: &[Statement]) -> Bench {
+async fn bench(receivers: &[&str], statements: &[Statement]) -> Bench {
     let mut bench = Bench::new(receivers);
     bench.routes[0].statements = statements.to_vec();
     let begin = bench.wall(Duration::ZERO);
@@ -43,7 +43,7 @@ fn bench(receivers: &[&str], statements: &[Statement]) -> Bench {
         let used =
             Move { name, owner: None, before, total, last_read, may_be_reset: false, is_falling: false };
         bench.usage.saw("home", Counted::Users, vec![used], HOUR, at);
-        bench.usage.write_and_wait();
+        bench.usage.write().await;
     }
     bench
 }
@@ -72,7 +72,7 @@ fn number(month: &str) -> i32 {
 
 #[tokio::test(start_paused = true)]
 async fn a_statement_is_sent_once_a_month() {
-    let mut bench = bench(&["ops"], &[statement("ali", &[])]);
+    let mut bench = bench(&["ops"], &[statement("ali", &[])]).await;
     start_at(&mut bench, DUE - MINUTE).await;
     bench.pass(50 * SECOND).await;
     // September was over before anybody asked for a statement.
@@ -101,7 +101,7 @@ async fn a_statement_is_sent_once_a_month() {
 #[tokio::test(start_paused = true)]
 async fn one_that_was_missed_is_sent_at_the_next_start_and_before_the_next_one() {
     for (off_for, expected) in [(HOUR, OCTOBER), (29 * DAY, OCTOBER), (31 * DAY, NOVEMBER)] {
-        let mut bench = bench(&["ops"], &[statement("ali", &[])]);
+        let mut bench = bench(&["ops"], &[statement("ali", &[])]).await;
         start_at(&mut bench, DUE + off_for).await;
         bench.pass(HOUR).await;
         assert_eq!(taken(&bench, "ops"), [expected]);
@@ -112,7 +112,7 @@ async fn one_that_was_missed_is_sent_at_the_next_start_and_before_the_next_one()
 async fn a_process_that_is_killed_sends_a_statement_once_or_again_under_its_id() {
     for millis in (0..4000).step_by(190) {
         for disk_takes in [0, 300] {
-            let mut bench = bench(&["ops"], &[statement("ali", &[])]);
+            let mut bench = bench(&["ops"], &[statement("ali", &[])]).await;
             bench.disk_takes = Duration::from_millis(disk_takes);
             start_at(&mut bench, DUE - SECOND).await;
             bench.pass(Duration::from_millis(millis)).await;
@@ -142,7 +142,7 @@ async fn there_is_no_statement_about_a_month_without_a_history() {
 
 #[tokio::test(start_paused = true)]
 async fn each_statement_has_its_receiver_and_one_that_is_new_waits_for_its_day() {
-    let mut bench = bench(&["ops", "desk"], &[statement("a", &[]), statement("b", &["b@example.com"])]);
+    let mut bench = bench(&["ops", "desk"], &[statement("a", &[]), statement("b", &["b@example.com"])]).await;
     start_at(&mut bench, DUE - SECOND).await;
     bench.pass(5 * MINUTE).await;
     assert_eq!(taken(&bench, "ops"), [OCTOBER; 2]);
@@ -161,7 +161,7 @@ async fn each_statement_has_its_receiver_and_one_that_is_new_waits_for_its_day()
 #[tokio::test(start_paused = true)]
 async fn an_address_that_refuses_a_statement_holds_up_no_alert() {
     for reason in [SendReason::ServerError, SendReason::Connect] {
-        let mut bench = bench(&["ops"], &[statement("ali", &["full@example.com"])]);
+        let mut bench = bench(&["ops"], &[statement("ali", &["full@example.com"])]).await;
         bench.answers("ops", move |attempt| {
             let is_refused = attempt.notice.enclosure.is_some() && attempt.at < DUE + 2 * HOUR;
             if is_refused { error(reason, Retry::Later) } else { yes() }
@@ -185,7 +185,7 @@ async fn an_address_that_refuses_a_statement_holds_up_no_alert() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_down_gets_the_statement_later_and_once() {
-    let mut bench = bench(&["ops"], &[statement("ali", &[])]);
+    let mut bench = bench(&["ops"], &[statement("ali", &[])]).await;
     bench.answers("ops", |attempt| if attempt.at < DUE + 5 * HOUR { unavailable() } else { yes() });
     start_at(&mut bench, DUE - SECOND).await;
     bench.pass(10 * HOUR).await;
@@ -198,7 +198,7 @@ async fn a_server_that_is_down_gets_the_statement_later_and_once() {
 async fn a_clock_that_is_wrong_for_a_while_sends_no_second_statement() {
     const TWO_DAYS: i64 = 2 * 86_400_000;
     const TEN_YEARS: i64 = 3653 * 86_400_000;
-    let mut bench = bench(&["ops"], &[statement("ali", &[])]);
+    let mut bench = bench(&["ops"], &[statement("ali", &[])]).await;
     start_at(&mut bench, DUE - SECOND).await;
     bench.pass(5 * MINUTE).await;
     // Back over the border, and ten years ahead, where nothing is known of the month.
