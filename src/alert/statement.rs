@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub use self::{
     content::{AskStatement, Used},
-    time::Due,
+    time::{Due, Statement},
 };
 use super::words::Pseudonym;
 use crate::{
@@ -17,25 +17,7 @@ use crate::{
     wording::Voice,
 };
 
-use jiff::tz::TimeZone;
-
 const REASON: &str = "monthly statement";
-
-/// `[statement.NAME]`, as its receiver sends it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
-    pub name: String,
-    pub target: String,
-    /// Absent: all users of the target.
-    pub admin: Option<String>,
-    /// Addresses; empty: those of the receiver.
-    pub to: Vec<String>,
-    /// The day of the month, from 1 to 28.
-    pub day: i8,
-    /// Local time, in minutes of the day.
-    pub at: u16,
-    pub zone: TimeZone,
-}
 
 /// The message of a statement about `month`.
 pub fn notice(

@@ -55,7 +55,10 @@ pub(super) fn read_all(
     receivers: &[ReceiverTable],
 ) -> Vec<StatementConfig> {
     let tables = names::tables(root, "statement", "a statement", &SHAPE);
-    tables.into_iter().filter_map(|(name, table)| read(name, table, names, receivers)).collect()
+    let statements = tables.into_iter().filter_map(|(name, table)| read(name, table, names, receivers));
+    let mut statements: Vec<_> = statements.collect();
+    statements.sort_by(|a, b| a.name.cmp(&b.name));
+    statements
 }
 
 fn read(

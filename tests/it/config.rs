@@ -505,7 +505,7 @@ fn receivers_that_cannot_work_are_warned_of() {
 }
 
 #[test]
-fn every_value_of_the_heartbeat_arrives() {
+fn every_value_of_statements_arrives() {
     let config = load("good/full.toml");
     let statement = |name: &str| StatementConfig {
         name: name.to_owned(),
@@ -526,8 +526,11 @@ fn every_value_of_the_heartbeat_arrives() {
         ..statement("reza")
     };
     assert_eq!(config.statements, [statement("all"), reza]);
+}
 
-    let heartbeat = config.heartbeat;
+#[test]
+fn every_value_of_the_heartbeat_arrives() {
+    let heartbeat = load("good/full.toml").heartbeat;
     let expected = HeartbeatConfig {
         url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
         method: HeartbeatMethod::Post,

@@ -35,7 +35,7 @@ pub struct Tops {
 }
 
 impl AskTop {
-    /// Absent: no target has users that the receiver is told of, or none are wanted.
+    /// Absent: no rule about users notifies the receiver, or no users are wanted.
     pub fn of<'a>(
         reports: impl IntoIterator<Item = &'a Report>,
         rules: &Rules,

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Arc};
 
-use super::Statement;
+use super::time::Statement;
 use crate::{
     model::{Day, Marks, Month, Report},
     store::{By, SubjectKind, Usage, UsageError, UsageQuery, UsageSum},

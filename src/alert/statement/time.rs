@@ -1,10 +1,26 @@
 use jiff::{
     ToSpan,
     civil::{self, Date},
+    tz::TimeZone,
 };
 
-use super::Statement;
 use crate::model::{Month, Timestamp};
+
+/// `[statement.NAME]`, as its receiver sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub name: String,
+    pub target: String,
+    /// Absent: all users of the target.
+    pub admin: Option<String>,
+    /// Addresses; empty: those of the receiver.
+    pub to: Vec<String>,
+    /// The day of the month, from 1 to 28.
+    pub day: i8,
+    /// Local time, in minutes of the day.
+    pub at: u16,
+    pub zone: TimeZone,
+}
 
 /// The statement that was due last, and when the next one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +56,6 @@ impl Statement {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
-
     use super::*;
 
     #[test]

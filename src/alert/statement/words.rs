@@ -1,4 +1,4 @@
-use super::{Statement, content::Used};
+use super::{content::Used, time::Statement};
 use crate::{
     alert::words::{Pseudonym, displayed},
     model::{Digest, DigestSection, KIND_USER, Marks, Month, words::csv_cell},
