@@ -16,6 +16,7 @@ pub mod state;
 
 pub mod digest;
 pub mod group;
+pub mod statement;
 
 pub mod engine;
 

@@ -23,6 +23,7 @@ mod shape;
 mod shard;
 mod shown;
 mod source;
+mod statements;
 mod storage;
 mod table;
 mod targets;
@@ -52,6 +53,7 @@ pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
 pub use reading::{Env, is_bare};
 pub use shard::{Shard, ShardError};
 pub use source::Source;
+pub use statements::StatementConfig;
 pub use storage::StorageConfig;
 pub use urls::origin;
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
@@ -78,6 +80,8 @@ pub struct Config {
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
+    /// By name.
+    pub statements: Vec<StatementConfig>,
     /// The service that is pinged while the daemon works.
     pub heartbeat: Option<HeartbeatConfig>,
     /// The text of the page `/config`.
@@ -112,6 +116,7 @@ const ROOT: Shape = Shape {
             ("alerting", Show::Table(&alerting::SHAPE)),
             ("alert", Show::Tables(&alerts::SHAPE)),
             ("mute", Show::Tables(&mutes::SHAPE)),
+            ("statement", Show::Tables(&statements::SHAPE)),
             ("heartbeat", Show::Table(&heartbeat::SHAPE)),
         ],
     ],
@@ -156,6 +161,7 @@ impl Config {
 
         let names = kinds::read_names(&root);
         let receivers = kinds::read_receivers(&mut root);
+        let statements = statements::read_all(&mut root, &names, &receivers);
         let heartbeat = heartbeat::read(&mut root);
         let (rules, down_for) = alerts::read_all(&mut root, &names);
         let mutes = mutes::read_all(&mut root, &names);
@@ -187,6 +193,7 @@ impl Config {
                 elsewhere,
                 alerting,
                 receivers,
+                statements,
                 heartbeat,
                 shown,
                 doubts: warnings,

@@ -8,9 +8,12 @@
 //! The waits between attempts at a failing receiver grow, and survive restarts.
 
 mod backoff;
+mod composing;
 mod dispatcher;
 mod line;
 mod rate;
+mod reading;
+mod statements;
 mod worker;
 
 #[cfg(test)]
@@ -25,11 +28,14 @@ use tokio::{
 };
 use tracing::warn;
 
-use self::dispatcher::{Heard, Pace, Round};
 pub use self::{
     dispatcher::{AskSilence, Dispatcher, Shown},
     line::{Link, Way},
     worker::{Letter, News, Report, Worker},
+};
+use self::{
+    dispatcher::{Heard, Pace, Round},
+    reading::Ask as AskUsage,
 };
 use crate::{
     alert::{
@@ -43,7 +49,7 @@ use crate::{
     clock::{Beat, Clock},
     model::{ActiveAlerts, SilenceError},
     notify::alertmanager::Ask,
-    store::Store,
+    store::{Store, Usage},
     telemetry::Telemetry,
 };
 
@@ -69,6 +75,8 @@ pub struct Wiring {
     /// To the loop of each target, by name: users to be read again.
     pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     pub store: Store,
+    /// For digests and statements.
+    pub usage: Usage,
     pub telemetry: Telemetry,
     pub clock: Clock,
     /// Beats as long as the task is not stuck.
@@ -95,14 +103,17 @@ pub async fn run(mut dispatcher: Dispatcher, mut wiring: Wiring, stopped: impl F
         wiring.telemetry.clock_step();
     }
     let mut stopped = pin!(stopped);
+    let (answers, mut answered) = mpsc::unbounded_channel();
     let (mut heard, mut pace, mut looked) = (Heard::default(), Pace::Usual, None::<Instant>);
     let asked_to_stop = loop {
         let look = looked.is_none_or(|looked| looked.elapsed() >= PAUSE);
         if look {
             looked = Some(Instant::now());
         }
-        let more;
-        (dispatcher, more) = wiring.round(dispatcher, std::mem::take(&mut heard), look, &mut pace).await;
+        let (more, asks);
+        (dispatcher, more, asks) =
+            wiring.round(dispatcher, std::mem::take(&mut heard), look, &mut pace).await;
+        reading::begin(asks, &wiring.usage, &answers);
         let again = looked.map_or_else(Instant::now, |looked| looked + PAUSE);
         let wait = dispatcher.due().saturating_sub(wiring.clock.now().uptime);
         wiring.beat.within(wait.max(PAUSE));
@@ -132,6 +143,7 @@ pub async fn run(mut dispatcher: Dispatcher, mut wiring: Wiring, stopped: impl F
                 heard.silences.push(silence);
                 heard.silences.extend(std::iter::from_fn(|| silences.try_recv().ok()));
             }
+            Some(answer) = answered.recv() => heard.answers.push(answer),
             () = async {}, if more => {}
             () = next_look => {}
         }
@@ -169,19 +181,19 @@ async fn until(due: Option<Instant>) {
 }
 
 impl Wiring {
-    /// Does a round. Returns whether there is more to do at once.
+    /// Does a round. Returns whether there is more to do at once, and what is asked of the history of use.
     async fn round(
         &mut self,
         dispatcher: Dispatcher,
         heard: Heard,
         look: bool,
         pace: &mut Pace,
-    ) -> (Dispatcher, bool) {
+    ) -> (Dispatcher, bool, Vec<AskUsage>) {
         let (now, speed) = (self.clock.now(), *pace);
         let view = look.then(|| self.view.borrow_and_update().clone());
         let computed =
             off_the_runtime(dispatcher, move |dispatcher| dispatcher.round(heard, view.as_ref(), speed, now));
-        let (dispatcher, Round { batch, letters, reread, answers, silenced, more }) = computed.await;
+        let (dispatcher, Round { batch, letters, reread, answers, silenced, asks, more }) = computed.await;
         let active = dispatcher.active();
         self.alerts.send_if_modified(|shown| {
             let is_new = !Arc::ptr_eq(shown, &active);
@@ -225,7 +237,7 @@ impl Wiring {
                 drop(poller.send(users));
             }
         }
-        (dispatcher, more)
+        (dispatcher, more, asks)
     }
 
     async fn reload(&mut self, dispatcher: Dispatcher, reload: Reload) -> Dispatcher {

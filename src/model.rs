@@ -74,7 +74,9 @@ pub use moves::{Marks, Move, Moves, UsedToday, growth, is_late};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
-pub use notice::{Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity, random_bits};
+pub use notice::{
+    Digest, DigestSection, Enclosure, Named, Notice, NoticeAlert, NoticeStatus, Severity, random_bits,
+};
 pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use pairs::Pairs;
 pub use part::{Outcome, Part, PartState, Reason};

@@ -8,10 +8,12 @@ mod digest;
 mod format;
 mod frame;
 mod language;
+mod statement;
 mod voice;
 
 pub use self::{
     about::{About, Told},
+    digest::Failing,
     language::Language,
     voice::{Voice, anchor, summary},
 };

@@ -2,14 +2,16 @@
 
 mod content;
 mod time;
+mod top;
 mod words;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::words::Times;
 pub use self::{
-    content::{Expiring, Listed, OfTarget, Outage, Renewed, Reset, Usage},
+    content::{Expiring, Listed, OfTarget, Outages, Renewed, Reset, Top, Usage, Used},
     time::DigestTime,
+    top::{AskTop, Tops},
 };
 use super::{
     finding::{runs_until, uses},
@@ -20,7 +22,7 @@ use crate::{
     model::{
         Change, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort, Timestamp, User,
     },
-    wording::Voice,
+    wording::{Failing, Voice},
 };
 
 /// Users are listed who expire within this time.
@@ -38,18 +40,18 @@ const ALL_LINES: usize = 200;
 const LATE: Duration = Duration::from_secs(30 * 60);
 
 /// What a digest for `receiver` says of each target of which there is anything to say, since `since`. Each rule decides
-/// which subjects it is about, and which receivers it is for.
+/// which subjects it is about, and which receivers it is for. `tops` is what [`AskTop::read`] found.
 pub fn of<'a>(
     reports: impl IntoIterator<Item = &'a Report>,
     rules: &Rules,
-    receiver: &str,
+    (receiver, tops): (&str, &Tops),
     pseudonym: Option<&Pseudonym>,
     since: Timestamp,
     now: Moment,
 ) -> Vec<OfTarget> {
     let mut left = ALL_LINES;
     let targets = reports.into_iter().map(|report| {
-        let asks = |question| of_question(rules, question, receiver, &report.target);
+        let asks = |question| rules.asking(question, receiver, &report.target);
         let look = Look {
             report,
             expiry: asks(Question::UserExpiry),
@@ -58,23 +60,39 @@ pub fn of<'a>(
             since,
             now,
         };
-        let outages = [
-            look.outages(Sort::TargetOutage, &asks(Question::TargetDown)),
-            look.outages(Sort::NodeOutage, &asks(Question::NodeDown)),
-        ];
+        let outages = OUTAGES.map(|(sort, question)| look.outages(sort, &asks(question)));
         OfTarget {
             target: Arc::clone(&report.target),
-            outages: look.both(outages).cut(&mut left),
+            outages: Look::by_subject(outages).cut(&mut left),
             expiring: look.expiring().cut(&mut left),
             nearly_used_up: look.nearly_used_up().cut(&mut left),
             renewed: look.renewed().cut(&mut left),
             reset: look.reset().cut(&mut left),
             new: look.of_sort(Sort::New).cut(&mut left),
             gone: look.of_sort(Sort::Gone).cut(&mut left),
+            top: tops.of(report, pseudonym),
         }
     });
-    targets.filter(|of_target| !of_target.is_empty()).collect()
+    let mut targets: Vec<_> = targets.collect();
+    // News come first.
+    for of_target in &mut targets {
+        if let Some(top) = &mut of_target.top {
+            top.users.truncate(left);
+            left -= top.users.len();
+        }
+        of_target.top.take_if(|top| top.users.is_empty());
+    }
+    targets.retain(|of_target| !of_target.has_no_news() || of_target.top.is_some());
+    targets
 }
+
+/// What can be down, and the rules that decide when an outage counts.
+const OUTAGES: [(Sort, Question); 4] = [
+    (Sort::TargetOutage, Question::TargetDown),
+    (Sort::NodeOutage, Question::NodeDown),
+    (Sort::OutboundOutage, Question::OutboundDown),
+    (Sort::CredentialOutage, Question::CredentialUnavailable),
+];
 
 /// The message of a digest for a receiver. It was due at `due`, and covers what has changed since `since`.
 pub fn notice(
@@ -113,14 +131,6 @@ pub fn is_read(report: &Report) -> bool {
     }
 }
 
-/// The rules that ask this of a target and notify `receiver`.
-fn of_question<'a>(rules: &'a Rules, question: Question, receiver: &str, target: &str) -> Vec<&'a Rule> {
-    let names =
-        |rule: &Rule| rule.receivers.as_ref().is_none_or(|names| names.iter().any(|name| name == receiver));
-    let rules = rules.list().iter().map(|rule| &**rule);
-    rules.filter(|rule| rule.kind.question == question && names(rule) && rule.covers_target(target)).collect()
-}
-
 /// One target, as a digest looks at it.
 struct Look<'a> {
     report: &'a Report,
@@ -132,48 +142,69 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn outages(&self, sort: Sort, rules: &[&Rule]) -> (Vec<Outage>, u64) {
+    fn outages(&self, sort: Sort, rules: &[&Rule]) -> Found<Outages> {
         let (changes, beyond) = self.report.journal.since(sort, self.since);
-        let node = |name: &Arc<str>| (sort == Sort::NodeOutage).then(|| Arc::clone(name));
-        let covering = |node: &Option<Arc<str>>| {
-            let subject = Arc::clone(node.as_ref().unwrap_or(&self.report.target));
+        let subject = |name: &Arc<str>| match sort {
+            Sort::NodeOutage => Failing::Node(Arc::clone(name)),
+            Sort::OutboundOutage => Failing::Outbound(Arc::clone(name)),
+            Sort::CredentialOutage => Failing::Credential(Arc::clone(name)),
+            _ => Failing::Target,
+        };
+        let covering = |failing: &Failing| {
+            let subject = Arc::clone(failing.name().unwrap_or(&self.report.target));
             rules.iter().filter(move |rule| rule.covers(&subject))
         };
         // Each with its longest piece and the sum of its pieces.
-        let mut joined: Vec<(Outage, Duration, Duration)> = Vec::new();
+        let mut joined: Vec<(Outages, Duration, Duration)> = Vec::new();
         for (name, change) in changes {
             let Change::Outage { since, until } = change else { continue };
-            let node = node(name);
+            let subject = subject(name);
             let lasted = self.lasted(since, until);
             // What comes back for less than its rule waits is still down.
-            let comes_back = covering(&node).map(|rule| rule.for_).max().unwrap_or_default();
+            let comes_back = covering(&subject).map(|rule| rule.for_).max().unwrap_or_default();
             match joined.last_mut() {
                 Some((last, longest, sum))
-                    if last.node == node && last.until.is_some_and(|end| since.since(end) < comes_back) =>
+                    if last.subject == subject
+                        && last.until.is_some_and(|end| since.since(end) < comes_back) =>
                 {
                     (last.until, *longest, *sum) = (until, lasted.max(*longest), sum.saturating_add(lasted));
                 }
-                _ => joined.push((Outage { node, since, until }, lasted, lasted)),
+                _ => joined.push((Outages { subject, since, until, count: 1, lasted }, lasted, lasted)),
             }
         }
         // What is too short to fire is too short to be told. What was down most of the time fires, too.
-        let is_told = |(outage, longest, sum): &(Outage, Duration, Duration)| {
-            let lasted = self.lasted(outage.since, outage.until);
-            let long = if *sum > lasted / 2 { lasted } else { *longest };
-            covering(&outage.node).any(|rule| long >= rule.for_)
+        let is_told = |(outage, longest, sum): &(Outages, Duration, Duration)| {
+            let long = if *sum > outage.lasted / 2 { outage.lasted } else { *longest };
+            covering(&outage.subject).any(|rule| long >= rule.for_)
         };
-        let outages = joined.into_iter().filter(is_told).map(|(outage, ..)| outage);
-        (outages.collect(), if rules.is_empty() { 0 } else { beyond })
+        let outages = joined.into_iter().map(|(outage, longest, sum)| {
+            let lasted = self.lasted(outage.since, outage.until);
+            (Outages { lasted, ..outage }, longest, sum)
+        });
+        let lines = outages.filter(is_told).map(|(outage, ..)| outage).collect();
+        Found { lines, beyond: if rules.is_empty() { 0 } else { beyond } }
     }
 
     fn lasted(&self, since: Timestamp, until: Option<Timestamp>) -> Duration {
         until.unwrap_or(self.now.wall).since(since)
     }
 
-    fn both(&self, [targets, nodes]: [(Vec<Outage>, u64); 2]) -> Found<Outage> {
-        let mut lines = [targets.0, nodes.0].concat();
-        lines.sort_by(|a, b| (a.since, &a.node).cmp(&(b.since, &b.node)));
-        Found { lines, beyond: targets.1.saturating_add(nodes.1) }
+    /// One line for each subject, by its first outage.
+    fn by_subject(found: [Found<Outages>; 4]) -> Found<Outages> {
+        let beyond = found.iter().fold(0_u64, |sum, found| sum.saturating_add(found.beyond));
+        let mut each: Vec<(Timestamp, Outages)> = Vec::new();
+        // Of a subject, they are beside each other, the oldest first.
+        for next in found.into_iter().flat_map(|found| found.lines) {
+            match each.last_mut() {
+                Some((_, known)) if known.subject == next.subject => {
+                    let (count, lasted) = (known.count + 1, known.lasted.saturating_add(next.lasted));
+                    *known = Outages { count, lasted, ..next };
+                }
+                _ => each.push((next.since, next)),
+            }
+        }
+        each.sort_by(|(a, one), (b, other)| (a, &one.subject).cmp(&(b, &other.subject)));
+        Found { lines: each.into_iter().map(|(_, outages)| outages).collect(), beyond }
     }
 
     /// The users, if their list is recent enough to be judged.

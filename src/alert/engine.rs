@@ -10,20 +10,21 @@ use std::{
 
 use super::{
     config::AlertingConfig,
-    digest::{self, OfTarget},
+    digest::{self, AskTop, OfTarget, Tops},
     finding::{findings_with, own_findings},
     group::{
         Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Quiet, Route, Silences, Size, Suppressed,
     },
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
+    statement::{AskStatement, Statement},
     traffic::Traffic,
     words::Pseudonym,
 };
 use crate::{
     board::View,
     model::{
-        ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report, SilenceChange,
+        ActiveAlerts, Moment, Month, Notice, NoticeAlert, NoticeStatus, OwnState, Report, SilenceChange,
         SilenceError, Timestamp,
     },
     store::{Message, Settlement},
@@ -257,16 +258,35 @@ impl Engine {
         left
     }
 
-    /// What a digest for a receiver says, of what has changed since `since` and of what holds now.
+    /// What a digest for a receiver says, of what has changed since `since` and of what holds now. `tops` is what was found
+    /// in the history of use.
     pub fn digest(
         &self,
-        receiver: &str,
+        (receiver, tops): (&str, &Tops),
         since: Timestamp,
         pseudonym: Option<&Pseudonym>,
         now: Moment,
     ) -> Vec<OfTarget> {
-        let reports = self.targets.values().map(|watched| &*watched.newest);
-        digest::of(reports, &self.rules, receiver, pseudonym, since, now)
+        digest::of(self.reports(), &self.rules, (receiver, tops), pseudonym, since, now)
+    }
+
+    /// What a digest for a receiver asks the history of use, about so many users of each target.
+    pub fn ask_top(&self, receiver: &str, most: usize) -> Option<AskTop> {
+        AskTop::of(self.reports(), &self.rules, receiver, most)
+    }
+
+    /// What a statement about `month` asks the history of use; absent: there is no such target.
+    pub fn ask_statement(&self, statement: &Statement, month: Month) -> Option<AskStatement> {
+        let report = self.reports().find(|report| *report.target == *statement.target)?;
+        Some(AskStatement::of(statement, month, report))
+    }
+
+    pub fn has_target(&self, name: &str) -> bool {
+        self.targets.contains_key(name)
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.targets.values().map(|watched| &*watched.newest)
     }
 
     /// Whether every target was read since the start, as far as digests need it.

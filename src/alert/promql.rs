@@ -19,7 +19,7 @@ pub use file::{PrometheusRule, groups};
 
 /// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
 /// then.
-pub static DIFFERENCES: [(Question, &str); 16] = [
+pub static DIFFERENCES: [(Question, &str); 17] = [
     (
         Question::UserExpiry,
         "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \

@@ -124,6 +124,17 @@ impl Rules {
     pub fn list(&self) -> &[Arc<Rule>] {
         &self.list
     }
+
+    /// The rules that ask this of a target and notify `receiver`.
+    pub fn asking(&self, question: Question, receiver: &str, target: &str) -> Vec<&Rule> {
+        let names = |rule: &Rule| {
+            rule.receivers.as_ref().is_none_or(|names| names.iter().any(|name| name == receiver))
+        };
+        let rules = self.list.iter().map(|rule| &**rule);
+        rules
+            .filter(|rule| rule.kind.question == question && names(rule) && rule.covers_target(target))
+            .collect()
+    }
 }
 
 fn kind_of(name: &str, config: &RuleConfig) -> Result<&'static Kind, RuleError> {

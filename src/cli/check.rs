@@ -10,7 +10,7 @@ use std::{
 use super::exit::Done;
 use crate::{
     alert::rule::{KINDS, Rules},
-    config::{Config, ConfigErrors, MOST, ReceiverTable, Target, and_more, origin},
+    config::{Config, ConfigErrors, MOST, ReceiverTable, StatementConfig, Target, and_more, origin},
     daemon,
     model::Severity,
     server::{access::AccessError, config::AccessConfig},
@@ -81,6 +81,7 @@ fn summary(file: &str, config: &Config) -> String {
     let lists = [
         ("targets", rows(&config.targets, target)),
         ("receivers", rows(&config.receivers, receiver)),
+        ("statements", statements(config)),
         ("rules", vec![rules(config) + alerting]),
         ("heartbeat", vec![heartbeat.unwrap_or_else(|| "none".to_owned())]),
         ("storage", vec![config.storage.path.display().to_string()]),
@@ -89,7 +90,7 @@ fn summary(file: &str, config: &Config) -> String {
     for (head, lines) in lists {
         let mut head = head;
         for line in lines {
-            text += format!("  {head:<9}  {line}").trim_end();
+            text += format!("  {head:<10}  {line}").trim_end();
             text.push('\n');
             head = "";
         }
@@ -129,6 +130,20 @@ fn receiver(receiver: &ReceiverTable) -> [String; 4] {
     let servers = receiver.kind.servers();
     let servers = some_of(servers.iter().map(String::as_str).collect());
     [receiver.name.clone(), receiver.kind.word().to_owned(), servers, severity.to_owned()]
+}
+
+/// Each statement: what it is about, and when it is sent. To whom is not shown.
+fn statements(config: &Config) -> Vec<String> {
+    if config.statements.is_empty() {
+        return vec!["none".to_owned()];
+    }
+    let zone = config.alerting.zone.iana_name().unwrap_or("UTC");
+    rows(&config.statements, |statement| {
+        let StatementConfig { name, receiver, to: _, target, admin, day, at } = statement;
+        let of = admin.as_ref().map_or("all users", |_| "an admin");
+        let time = format!("day {day}, {:02}:{:02} {zone}", at / 60, at % 60);
+        [name.clone(), format!("{target}, {of}"), format!("by {receiver}"), time]
+    })
 }
 
 /// How many rules are in force, and the names of those that are not.

@@ -27,9 +27,13 @@ impl Names {
         check_known("receiver", name, &self.receivers)
     }
 
+    pub(super) fn check_target_name(&self, name: &str) -> Result<(), String> {
+        check_known("target", name, &self.targets)
+    }
+
     /// A pattern with `*` or `?` may match future targets; a name must exist.
     pub(super) fn check_target(&self, pattern: &str) -> Result<(), String> {
-        if pattern.contains(['*', '?']) { Ok(()) } else { check_known("target", pattern, &self.targets) }
+        if pattern.contains(['*', '?']) { Ok(()) } else { self.check_target_name(pattern) }
     }
 }
 

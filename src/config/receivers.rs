@@ -26,7 +26,7 @@ use super::shape::{
 use super::table::{Field, Table};
 use super::values::{
     above_zero, choice, describe, is_choice, is_language, is_quantity, is_severity, is_zone, language,
-    severity, switch, zone,
+    severity, switch, whole, zone,
 };
 
 /// The keys that every receiver has, besides `alerting::GROUPING`.
@@ -43,6 +43,7 @@ const DIGEST: &[Key] = &[
     ("digest_at", If(|text| minute(text).is_some())),
     ("digest_zone", If(is_zone)),
     ("digest_empty", Number),
+    ("digest_top", Number),
 ];
 
 /// How often a receiver gets a digest.
@@ -55,6 +56,9 @@ enum Digest {
 const DIGESTS: [(&str, Digest); 2] = [("off", Digest::Off), ("1d", Digest::Daily)];
 /// 09:00.
 const DIGEST_AT: u16 = 9 * 60;
+const DIGEST_TOP: usize = 10;
+/// As in the other lists of a digest.
+const LONGEST_TOP: usize = 20;
 
 /// Longer than any patient server takes, and short enough that a hanging one is noticed.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -82,14 +86,19 @@ fn read_common(table: &mut Table<'_, '_>, digest: Digest) -> ReceiverConfig {
 
 fn take_digest(table: &mut Table<'_, '_>, default: Digest) -> Option<DigestConfig> {
     let digest = table.take("digest", |value| choice(value, &DIGESTS));
-    let (at, zone) = (table.take("digest_at", digest_at), table.take("digest_zone", zone));
+    let (at, zone) = (table.take("digest_at", time_of_day), table.take("digest_zone", zone));
     let empty = table.take("digest_empty", switch);
+    let top = table.take("digest_top", digest_top);
     if matches!(digest, Field::Refused) {
         return None;
     }
     if digest.value().unwrap_or(default) == Digest::Off {
         let places = [at.given().map(|at| at.place), zone.given().map(|zone| zone.place)];
-        for place in places.into_iter().chain([empty.given().map(|empty| empty.place)]).flatten() {
+        for place in places
+            .into_iter()
+            .chain([empty.given().map(|empty| empty.place), top.given().map(|top| top.place)])
+            .flatten()
+        {
             let text = "has no effect without a digest; write digest = \"1d\", or leave it out";
             table.reading.refuse(&place, text);
         }
@@ -99,11 +108,21 @@ fn take_digest(table: &mut Table<'_, '_>, default: Digest) -> Option<DigestConfi
         at: at.value().unwrap_or(DIGEST_AT),
         zone: zone.value().as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
         empty: empty.value().unwrap_or(false),
+        top: top.value().unwrap_or(DIGEST_TOP),
     })
 }
 
+fn digest_top(value: &DeValue<'_>) -> Result<usize, String> {
+    match whole(value, 0)? {
+        top if top > LONGEST_TOP => {
+            Err(format!("{top} is too many; write at most {LONGEST_TOP}, or 0 for none"))
+        }
+        top => Ok(top),
+    }
+}
+
 /// A time of the day, in minutes.
-fn digest_at(value: &DeValue<'_>) -> Result<u16, String> {
+pub(super) fn time_of_day(value: &DeValue<'_>) -> Result<u16, String> {
     let time = match value {
         DeValue::String(text) => minute(text).filter(|minute| *minute < 24 * 60),
         _ => None,

@@ -78,6 +78,7 @@ impl Alerting {
             alerts: active,
             reread: rereads,
             store: shared.store.clone(),
+            usage: shared.usage.clone(),
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
             beat,

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Shared, StartError, Tasks};
 use crate::{
-    alert::{digest::DigestTime, group::Route},
-    config::{Config, ReceiverKind, ReceiverTable},
+    alert::{digest::DigestTime, group::Route, statement::Statement},
+    config::{Config, ReceiverKind, ReceiverTable, StatementConfig},
     dispatch::{Letter, Link, Report, Way, Worker},
     notify::{
         HealthByReceiver, Receiver,
@@ -269,8 +269,23 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
                 .and_then(|zone| TimeZone::get(zone).ok())
                 .unwrap_or(alerting.zone.clone()),
             empty: digest.empty,
+            top: digest.top,
         }),
+        statements: statements(config, &table.name),
     }
+}
+
+/// The statements that a receiver sends about targets of this shard.
+fn statements(config: &Config, receiver: &str) -> Vec<Statement> {
+    let is_here = |name: &str| config.targets.iter().any(|target| target.name == *name);
+    let wanted = config.statements.iter();
+    let wanted = wanted.filter(|statement| statement.receiver == *receiver && is_here(&statement.target));
+    let statement = |statement: &StatementConfig| {
+        let StatementConfig { name, receiver: _, to, target, admin, day, at } = statement.clone();
+        // The months of the history are of this zone.
+        Statement { name, target, admin, to, day, at, zone: config.alerting.zone.clone() }
+    };
+    wanted.map(statement).collect()
 }
 
 /// A few bits of a digest of a receiver's configuration: enough to detect a change, and too few to guess a password.

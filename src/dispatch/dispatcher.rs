@@ -10,14 +10,15 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::{
+    composing::{compose_digest, compose_statement},
     line::{Foreign, LIFE, Line, Link, Way},
+    reading,
     worker::{Letter, News, Report},
 };
 use crate::{
     alert::{
         Pseudonym,
         config::AlertingConfig,
-        digest,
         engine::{Engine, Output, Reread, Rows},
         group::{Backlog, Composed, Outcome, Pick, Route, Size},
         rule::RuleError,
@@ -25,7 +26,7 @@ use crate::{
     board::{Board, View},
     model::{ActiveAlerts, Moment, Notice, SilenceChange, SilenceError, SilenceState, Timestamp},
     notify::{
-        HealthByReceiver, Retry, SendReason,
+        HealthByReceiver, Retry, SendError, SendReason,
         alertmanager::{Ask, Standing},
     },
     store::{Batch, Loaded, Message, ReceiverState, Settlement},
@@ -64,8 +65,16 @@ pub struct Dispatcher {
     messages: Vec<Message>,
     shown: Shown,
     began: Moment,
-    /// The uptime when the next digest is to be composed.
-    next_digest: Duration,
+    /// The uptime when the next digest or statement is to be composed.
+    next_by_time: Duration,
+}
+
+/// What can be composed for a receiver because it is time.
+#[derive(Clone, Copy, Debug, Default)]
+struct ByTime {
+    /// When the digest was due.
+    digest: Option<Timestamp>,
+    statement: bool,
 }
 
 /// How much is composed at once.
@@ -95,6 +104,8 @@ pub(super) struct Heard {
     pub(super) reports: Vec<Report>,
     pub(super) asks: Vec<(String, Ask)>,
     pub(super) silences: Vec<AskSilence>,
+    /// What was found in the history of use.
+    pub(super) answers: Vec<reading::Answer>,
 }
 
 /// What an Alertmanager's poster gets.
@@ -113,6 +124,8 @@ pub(super) struct Round {
     pub(super) answers: Vec<Answer>,
     /// To those who asked for changes of silences.
     pub(super) silenced: Vec<Silenced>,
+    /// To be asked of the history of use.
+    pub(super) asks: Vec<reading::Ask>,
     /// There is more to compose.
     pub(super) more: bool,
 }
@@ -148,7 +161,7 @@ impl Dispatcher {
             pseudonym,
             shown,
             began: now,
-            next_digest: Duration::MAX,
+            next_by_time: Duration::MAX,
         };
         let mut states: BTreeMap<_, _> = receivers.into_iter().collect();
         for link in links {
@@ -172,7 +185,13 @@ impl Dispatcher {
             };
             let since = Moment::restored(message.created_at, now);
             dispatcher.messages.push(message.clone());
-            line.foreign.push_back(Foreign { message, notice: Arc::new(notice), since, attempts: 0 });
+            line.foreign.push_back(Foreign {
+                message,
+                notice: Arc::new(notice),
+                since,
+                attempts: 0,
+                not_before: Duration::ZERO,
+            });
         }
         dispatcher.plan_digests(now);
         // Alerts about receivers that no view shows would end.
@@ -231,6 +250,7 @@ impl Dispatcher {
         for line in self.lines.values_mut() {
             let route = self.routes.iter().find(|route| route.receiver == line.link.receiver);
             line.plan_digests(route.and_then(|route| route.digest.clone()), now);
+            line.plan_statements(route.map_or(&[], |route| &route.statements), now);
         }
     }
 
@@ -282,6 +302,9 @@ impl Dispatcher {
     pub(super) fn round(&mut self, heard: Heard, view: Option<&View>, pace: Pace, now: Moment) -> Round {
         for report in heard.reports {
             self.take_in(report, now);
+        }
+        for answer in heard.answers {
+            self.found(answer);
         }
         if let Some(view) = view {
             self.engine.observe(view, now);
@@ -337,6 +360,22 @@ impl Dispatcher {
         Ok(id)
     }
 
+    /// Of a receiver that is no longer configured, it is of no use.
+    fn found(&mut self, answer: reading::Answer) {
+        match answer {
+            reading::Answer::Top(receiver, found) => {
+                if let Some(line) = self.lines.get_mut(&receiver) {
+                    line.top.answered(found);
+                }
+            }
+            reading::Answer::Statement(receiver, read) => {
+                if let Some(line) = self.lines.get_mut(&receiver) {
+                    line.statements.reading.answered(read);
+                }
+            }
+        }
+    }
+
     fn take_in(&mut self, report: Report, now: Moment) {
         let Report { receiver, worker, news } = report;
         // Of a receiver that is no longer configured: what it was given is given up.
@@ -359,7 +398,7 @@ impl Dispatcher {
             News::Attempt { id, result, done, may_have_arrived } => {
                 line.attempted(now);
                 let named = line.given.remove(&id).map_or(1, |given| given.names);
-                let foreign = line.foreign_given.remove(&id);
+                let mut foreign = line.foreign_given.remove(&id);
                 let outcome = match result {
                     Ok(said) => {
                         info!(receiver, id, "notification delivered: {said}");
@@ -376,12 +415,19 @@ impl Dispatcher {
                             Outcome::Untried
                         }
                         Retry::Smaller | Retry::Never => {
-                            line.failed(&err, now);
+                            if !is_elsewhere(foreign.as_ref(), &err) {
+                                line.failed(&err, now);
+                            }
                             line.give_up(&id, &err.detail, &self.shown.telemetry, now);
                             Outcome::GivenUp
                         }
                         Retry::Later | Retry::NotBefore(_) | Retry::Refused | Retry::Disabled => {
-                            line.failed(&err, now);
+                            match &mut foreign {
+                                Some(foreign) if is_elsewhere(Some(&*foreign), &err) => {
+                                    foreign.put_off(&err, now);
+                                }
+                                _ => line.failed(&err, now),
+                            }
                             Outcome::Failed { may_have_arrived, done }
                         }
                     },
@@ -459,7 +505,7 @@ impl Dispatcher {
     /// served the longest time ago.
     fn compose(&mut self, round: &mut Round, pace: Pace, now: Moment) {
         let mut alerts = 0;
-        let digests = self.due_digests(now);
+        let due = self.due_by_time(&mut round.asks, now);
         let ending = &self.ending;
         let free = self.lines.values_mut();
         let free = free.filter(|line| line.may_be_tried(now) && !ending.contains(&line.link.receiver));
@@ -475,9 +521,13 @@ impl Dispatcher {
                     break;
                 }
                 let urgent = self.engine.urgent(line.name());
-                let foreign = line.foreign.front().map(|foreign| foreign.attempts);
-                let letter = if foreign.is_some_and(|failed| urgent.is_none_or(|urgent| failed <= urgent)) {
-                    line.give_foreign()
+                let foreign = line.next_foreign(now).filter(|place| {
+                    urgent.is_none_or(|urgent| {
+                        line.foreign.get(*place).is_some_and(|next| next.attempts <= urgent)
+                    })
+                });
+                let letter = if let Some(place) = foreign {
+                    line.give_foreign(place)
                 } else {
                     let pseudonym = self.pseudonym.as_ref();
                     self.engine.next(line.name(), Pick::Urgent, line.size(), pseudonym, now).map(|composed| {
@@ -496,11 +546,17 @@ impl Dispatcher {
                     })
                 };
                 let Some(letter) = letter.or_else(|| {
-                    let due = digests.get(line.name()).filter(|_| letters.is_empty())?;
+                    let due = due.get(line.name()).filter(|_| letters.is_empty())?;
                     let route = self.routes.iter().find(|route| route.receiver == line.link.receiver)?;
                     let pseudonym = self.pseudonym.as_ref();
-                    let message = compose_digest(&self.engine, line, route, pseudonym, *due, now)?;
-                    let (notice, message) = message;
+                    let digest = due
+                        .digest
+                        .and_then(|due| compose_digest(&self.engine, line, route, pseudonym, due, now));
+                    let (notice, message) = match digest {
+                        Some(digest) => digest,
+                        None if due.statement => compose_statement(line, route, pseudonym, now)?,
+                        None => return None,
+                    };
                     round.batch.messages.push(message.clone());
                     Some(line.give_as_it_is(message, notice, now))
                 }) else {
@@ -516,22 +572,39 @@ impl Dispatcher {
         }
     }
 
-    /// The receivers whose digest can be composed, and when it was due. Sets when to look again.
-    fn due_digests(&mut self, now: Moment) -> BTreeMap<String, Timestamp> {
+    /// The receivers whose digest or statement can be composed. Sets when to look again.
+    fn due_by_time(&mut self, asks: &mut Vec<reading::Ask>, now: Moment) -> BTreeMap<String, ByTime> {
         let all_are_read = self.engine.all_are_read() || now.since(self.began) >= FIRST_READS_WITHIN;
-        self.next_digest = Duration::MAX;
-        let mut due = BTreeMap::new();
+        self.next_by_time = Duration::MAX;
+        let mut all = BTreeMap::new();
         for line in self.lines.values_mut() {
-            let Some((time, at)) = line.next_digest(now) else { continue };
-            if at > now.uptime {
-                self.next_digest = self.next_digest.min(at);
-            } else if all_are_read && line.may_be_tried(now) {
-                due.insert(line.name().to_owned(), time);
-            } else {
-                self.next_digest = self.next_digest.min(now.uptime + LOOK_AGAIN);
-            }
+            let may_be_tried = all_are_read && line.may_be_tried(now);
+            let mut due = ByTime::default();
+            let digest = match line.next_digest(now) {
+                None => Duration::MAX,
+                Some((_, at)) if at > now.uptime => at,
+                Some(_) if !may_be_tried => now.uptime + LOOK_AGAIN,
+                Some((time, _)) => line.ask_top(&self.engine, asks, now).unwrap_or_else(|| {
+                    due.digest = Some(time);
+                    Duration::MAX
+                }),
+            };
+            let statement = match may_be_tried {
+                false if line.statements.is_empty() => Duration::MAX,
+                false => now.uptime + LOOK_AGAIN,
+                true => line.next_statement(&self.engine, asks, now).map_or_else(
+                    |at| at,
+                    |()| {
+                        due.statement = true;
+                        // There may be more.
+                        now.uptime + LOOK_AGAIN
+                    },
+                ),
+            };
+            self.next_by_time = self.next_by_time.min(digest).min(statement);
+            all.insert(line.name().to_owned(), due);
         }
-        due
+        all
     }
 
     /// Where letters to a receiver go.
@@ -580,14 +653,16 @@ impl Dispatcher {
     /// The uptime at which the next round is due.
     pub(super) fn due(&self) -> Duration {
         let lines = self.lines.values().filter_map(|line| {
-            let waits = !line.foreign.is_empty() || self.engine.urgent(line.name()).is_some();
-            let next = waits.then(|| line.next_attempt()).flatten();
+            let urgent = self.engine.urgent(line.name()).map(|_| Duration::ZERO);
+            let ready = urgent.or(line.foreign_due());
+            let waits = ready.is_some();
+            let next = ready.and_then(|ready| Some(line.next_attempt()?.max(ready)));
             // When something becomes too old.
             let end = line.failing_since.filter(|_| waits).zip(self.backlog(line).oldest);
             let end = end.map(|(failing, oldest)| failing.uptime.max(oldest.uptime) + LIFE);
             [next, end].into_iter().flatten().min()
         });
-        lines.chain([self.engine.due(), self.next_digest]).min().unwrap_or(Duration::MAX)
+        lines.chain([self.engine.due(), self.next_by_time]).min().unwrap_or(Duration::MAX)
     }
 
     /// What is pending, firing, suppressed, silenced and muted.
@@ -626,27 +701,9 @@ impl Dispatcher {
     }
 }
 
-/// Composes the digest of a receiver that was due at `due`; absent: there is nothing to say.
-fn compose_digest(
-    engine: &Engine,
-    line: &mut Line,
-    route: &Route,
-    pseudonym: Option<&Pseudonym>,
-    due: Timestamp,
-    now: Moment,
-) -> Option<(Arc<Notice>, Message)> {
-    let (since, empty) = line.digests.as_ref().map(|digests| (digests.covered, digests.time.empty))?;
-    let found = engine.digest(line.name(), since, pseudonym, now);
-    line.digest_composed(now);
-    if found.is_empty() && !empty {
-        return None;
-    }
-    let notice = digest::notice((line.name(), &route.voice), &found, due, since, now.wall);
-    match Message::of(&notice) {
-        Ok(message) => Some((Arc::new(notice), message)),
-        Err(err) => {
-            warn!(receiver = line.name(), "a digest cannot be kept, and is not sent: {err}");
-            None
-        }
-    }
+/// Whether a failure is about addresses that are not the receiver's: then the server works.
+fn is_elsewhere(foreign: Option<&Foreign>, err: &SendError) -> bool {
+    let is_of_server =
+        matches!(err.reason, SendReason::Auth | SendReason::Connect | SendReason::Timeout | SendReason::Tls);
+    !is_of_server && foreign.is_some_and(|foreign| foreign.notice.goes_elsewhere())
 }

@@ -9,11 +9,19 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
-use super::{backoff, rate::Attempts, worker::Letter};
+use super::{
+    backoff,
+    rate::Attempts,
+    reading::{Ask, Read, Reading, WITHIN},
+    statements::Statements,
+    worker::Letter,
+};
 use crate::{
     alert::{
-        digest::DigestTime,
+        digest::{DigestTime, Tops},
+        engine::Engine,
         group::{Pick, Size},
+        statement::Statement,
     },
     model::{Moment, Named, Notice, ReceiverTrouble, Timestamp},
     notify::{Health, Rate, Retry, SendError, SendReason},
@@ -65,9 +73,25 @@ pub(super) struct Foreign {
     pub(super) notice: Arc<Notice>,
     pub(super) since: Moment,
     pub(super) attempts: u32,
+    /// The uptime before which it is not tried again. The back-off of the receiver is apart from it.
+    pub(super) not_before: Duration,
 }
 
 impl Foreign {
+    /// Not of the kind of a statement, which may wait for an address that is not the receiver's.
+    fn is_digest(&self) -> bool {
+        self.notice.digest.is_some() && self.notice.enclosure.is_none()
+    }
+
+    /// It failed because of its addresses. Other messages to the receiver do not wait for it.
+    pub(super) fn put_off(&mut self, err: &SendError, now: Moment) {
+        let wait = backoff::delay(self.attempts.saturating_add(1));
+        self.not_before = now.uptime + wait;
+        let (receiver, reason) = (&self.notice.receiver, err.reason.label());
+        let retry_in_seconds = wait.as_secs();
+        warn!(receiver, reason, retry_in_seconds, "a statement is not delivered: {}", err.detail);
+    }
+
     pub(super) fn is_one(&self, pick: Pick) -> bool {
         match pick {
             Pick::Urgent => true,
@@ -118,6 +142,9 @@ pub(super) struct Line {
     pub(super) served: Duration,
     /// Absent: it gets no digests.
     pub(super) digests: Option<Digests>,
+    /// What its next digest says of traffic.
+    pub(super) top: Reading<Tops>,
+    pub(super) statements: Statements,
 }
 
 impl Line {
@@ -152,6 +179,8 @@ impl Line {
             foreign_given: HashMap::new(),
             served: Duration::ZERO,
             digests: None,
+            top: Reading::default(),
+            statements: Statements::default(),
         };
         line.attempts = last.map_or_else(Attempts::default, |last| Attempts::until(last, line.pace()));
         line
@@ -176,7 +205,7 @@ impl Line {
     /// no outcome yet.
     pub(super) fn next_digest(&mut self, now: Moment) -> Option<(Timestamp, Duration)> {
         let mut waiting = self.foreign.iter().chain(self.foreign_given.values());
-        if waiting.any(|foreign| foreign.notice.digest.is_some()) {
+        if waiting.any(|foreign| foreign.is_digest()) {
             return None;
         }
         let digests = self.digests.as_mut()?;
@@ -193,6 +222,48 @@ impl Line {
         Some((due, at.max(earliest).max(self.due)))
     }
 
+    /// Sends these statements from now on.
+    pub(super) fn plan_statements(&mut self, plans: &[Statement], now: Moment) {
+        self.dirty |= self.statements.plan(plans, &mut self.state.statements, now);
+    }
+
+    /// Whether a statement can be composed; if not, the uptime at which to look again.
+    pub(super) fn next_statement(
+        &mut self,
+        engine: &Engine,
+        asks: &mut Vec<Ask>,
+        now: Moment,
+    ) -> Result<(), Duration> {
+        self.statements.look((&self.link.receiver, engine), &mut self.state.statements, asks, now)
+    }
+
+    /// What was read for a statement. It is done with it.
+    pub(super) fn take_statement(&mut self) -> Option<(Statement, Read)> {
+        let taken = self.statements.take(&mut self.state.statements);
+        self.dirty |= taken.is_some();
+        taken
+    }
+
+    /// Asks who used the most, for a digest that is due. Returns the uptime until which that is waited for; absent: it is
+    /// known, or is not waited for any more.
+    pub(super) fn ask_top(&mut self, engine: &Engine, asks: &mut Vec<Ask>, now: Moment) -> Option<Duration> {
+        match self.top {
+            Reading::Unasked => {
+                let most = self.digests.as_ref()?.time.top;
+                asks.push(Ask::Top(self.name().to_owned(), engine.ask_top(self.name(), most)?));
+                let until = now.uptime + WITHIN;
+                self.top = Reading::Until(until);
+                Some(until)
+            }
+            Reading::Until(until) if until > now.uptime => Some(until),
+            Reading::Until(_) => {
+                warn!(receiver = self.name(), "the digest has no list of traffic: the disk does not answer");
+                None
+            }
+            Reading::Ended(_) => None,
+        }
+    }
+
     /// A digest covers what has changed up to now.
     pub(super) fn digest_composed(&mut self, now: Moment) {
         if let Some(digests) = &mut self.digests {
@@ -206,7 +277,10 @@ impl Line {
     /// A recorded message that is sent as it is, for the worker.
     pub(super) fn give_as_it_is(&mut self, message: Message, notice: Arc<Notice>, now: Moment) -> Letter {
         let letter = self.give(Arc::clone(&notice), message.done.clone());
-        self.foreign_given.insert(message.id.clone(), Foreign { message, notice, since: now, attempts: 0 });
+        self.foreign_given.insert(
+            message.id.clone(),
+            Foreign { message, notice, since: now, attempts: 0, not_before: Duration::ZERO },
+        );
         letter
     }
 
@@ -270,9 +344,19 @@ impl Line {
         Letter { notice, done }
     }
 
-    /// The first of the messages that are sent as they are.
-    pub(super) fn give_foreign(&mut self) -> Option<Letter> {
-        let foreign = self.foreign.pop_front()?;
+    /// The place of the first of the messages that are sent as they are, and may be.
+    pub(super) fn next_foreign(&self, now: Moment) -> Option<usize> {
+        self.foreign.iter().position(|foreign| foreign.not_before <= now.uptime)
+    }
+
+    /// The uptime at which one of the messages that are sent as they are may be sent.
+    pub(super) fn foreign_due(&self) -> Option<Duration> {
+        self.foreign.iter().map(|foreign| foreign.not_before).min()
+    }
+
+    /// The message at this place, of those that are sent as they are.
+    pub(super) fn give_foreign(&mut self, place: usize) -> Option<Letter> {
+        let foreign = self.foreign.remove(place)?;
         let letter = self.give(Arc::clone(&foreign.notice), foreign.message.done.clone());
         self.foreign_given.insert(foreign.message.id.clone(), foreign);
         Some(letter)
@@ -335,6 +419,7 @@ impl Line {
             digest_composed,
             ..
         } = self.state;
+        let statements = std::mem::take(&mut self.state.statements);
         let kept = most_since.is_some_and(|since| now.wall.since(since) < SIZE_KEPT);
         self.state = ReceiverState {
             last_success: Some(now.wall),
@@ -345,6 +430,7 @@ impl Line {
             given_up_at,
             last_digest,
             digest_composed,
+            statements,
             ..ReceiverState::default()
         };
         (self.due, self.failing_since, self.dirty) = (now.uptime, None, true);

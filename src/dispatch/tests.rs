@@ -11,5 +11,6 @@ mod restarts;
 mod rounds;
 mod silences;
 mod sizes;
+mod statements;
 mod walk;
 mod week;

@@ -31,7 +31,12 @@ impl Day {
 
     pub fn month(self) -> Month {
         let date = self.date();
-        Month(i32::from(date.year()) * 12 + i32::from(date.month()) - 1)
+        Month::of_year_and_month(date.year().into(), date.month().into())
+    }
+
+    /// From 1 to 31.
+    pub fn of_month(self) -> i32 {
+        self.date().day().into()
     }
 
     /// Numbers beyond the calendar are those of its first or last day.
@@ -58,6 +63,11 @@ impl Month {
         Month(self.0.saturating_add(months))
     }
 
+    /// `month` is from 1 to 12.
+    pub const fn of_year_and_month(year: i32, month: i32) -> Self {
+        Month(year * 12 + month - 1)
+    }
+
     /// Beyond the calendar, its first or last day.
     pub fn first_day(self) -> Day {
         let (year, month) = self.year_and_month();
@@ -66,7 +76,8 @@ impl Month {
         Day::of(first.and_then(|(year, month)| Date::new(year, month, 1).ok()).unwrap_or(last))
     }
 
-    fn year_and_month(self) -> (i32, i32) {
+    /// The year, and the month from 1 to 12.
+    pub const fn year_and_month(self) -> (i32, i32) {
         (self.0.div_euclid(12), self.0.rem_euclid(12) + 1)
     }
 }
@@ -181,6 +192,13 @@ mod tests {
             assert_eq!(Month::of_number(number).first_day().to_string(), day);
         }
         assert_eq!("2026-03-01".parse::<Day>().unwrap().plus(-1).to_string(), "2026-02-28");
+        for (month, last) in [("2026-02", "2026-02-28"), ("2028-02", "2028-02-29"), ("2026-12", "2026-12-31")]
+        {
+            let month: Month = month.parse().unwrap();
+            assert_eq!(month.first_day().month(), month);
+            let last_day = month.plus(1).first_day().plus(-1);
+            assert_eq!((last_day.to_string().as_str(), last_day.month()), (last, month));
+        }
         for wrong in ["", "2026-11", "2026-02-30", "20261127", "2026-11-27T00:00", "+2026-1-27", "2026-11-2x"]
         {
             assert!(wrong.parse::<Day>().unwrap_err().contains("write it as 2026-11-27"), "{wrong}");

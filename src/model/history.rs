@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -43,6 +44,12 @@ pub struct OutboundHistory {
     pub reads: Reads,
     /// Since when answers have not said whether it is up; absent: the last one did.
     pub unprobed_since: Option<Moment>,
+}
+
+impl OutboundHistory {
+    /// A core forgets its probes when it starts, and may take a while for the next. An outbound that is not probed for this
+    /// long is not to be probed any more.
+    pub const NOT_PROBED_AFTER: Duration = Duration::from_secs(60 * 60);
 }
 
 impl History {

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CounterChange, CounterRow, Expiry, Moment, Node, NodeStatus, Timestamp, User};
+use super::{CounterChange, CounterRow, Credential, Expiry, Moment, Node, NodeStatus, Timestamp, User};
 
 /// What has changed at a target since the last digest, for the next one. It is kept only while a receiver gets digests.
 ///
@@ -31,6 +31,8 @@ pub enum Sort {
     Gone,
     TargetOutage,
     NodeOutage,
+    OutboundOutage,
+    CredentialOutage,
 }
 
 /// What has changed of one subject.
@@ -44,7 +46,7 @@ pub enum Change {
     New,
     /// A user was deleted.
     Gone,
-    /// A target or node was down since then; without an end, it is.
+    /// A target, node, outbound or credential was down since then; without an end, it is.
     Outage { since: Timestamp, until: Option<Timestamp> },
 }
 
@@ -187,17 +189,52 @@ impl Journal {
 
     /// A list of nodes was read. `unread` names nodes whose rows could not be read.
     pub(super) fn nodes_were(&mut self, nodes: &[Node], unread: &[Arc<str>], now: Moment) {
-        for node in nodes.iter().filter(|node| !node.status_unread) {
+        let is_up = |node: &Node| {
             let up = matches!(node.status, NodeStatus::Connected | NodeStatus::Disabled);
-            self.was(Sort::NodeOutage, &node.label, up, now);
+            (!node.status_unread).then_some(up)
+        };
+        let listed = nodes.iter().map(|node| (&node.label, is_up(node)));
+        let unread = unread.iter().map(|label| (label, None));
+        self.these_were(Sort::NodeOutage, &listed.chain(unread).collect(), true, now);
+    }
+
+    /// A list of outbounds was read, each up or not, or unknown. `is_whole`: no row was left out.
+    pub(super) fn outbounds_were(
+        &mut self,
+        outbounds: &BTreeMap<&Arc<str>, Option<bool>>,
+        is_whole: bool,
+        now: Moment,
+    ) {
+        self.these_were(Sort::OutboundOutage, outbounds, is_whole, now);
+    }
+
+    /// A list of credentials was read. `is_whole`: no row was left out.
+    pub(super) fn credentials_were(&mut self, credentials: &[Credential], is_whole: bool, now: Moment) {
+        let is_up = |credential: &Credential| {
+            if credential.is_disabled() { Some(true) } else { credential.available }
+        };
+        let listed = credentials.iter().map(|credential| (&credential.label, is_up(credential)));
+        self.these_were(Sort::CredentialOutage, &listed.collect(), is_whole, now);
+    }
+
+    /// Of those of which nothing is known, what was known holds. What a whole list lacks does not exist any more.
+    fn these_were(
+        &mut self,
+        sort: Sort,
+        listed: &BTreeMap<&Arc<str>, Option<bool>>,
+        is_whole: bool,
+        now: Moment,
+    ) {
+        for (name, up) in listed {
+            if let Some(up) = up {
+                self.was(sort, name, *up, now);
+            }
         }
-        let failing = self.failing.keys().filter(|(sort, _)| *sort == Sort::NodeOutage).map(|(_, name)| name);
-        let open = self.logs.get(&Sort::NodeOutage).into_iter().flat_map(|log| log.open());
-        let is_listed =
-            |name: &Arc<str>| unread.contains(name) || nodes.iter().any(|node| node.label == *name);
-        let removed: Vec<_> = failing.chain(open).filter(|name| !is_listed(name)).cloned().collect();
-        for name in removed {
-            self.was(Sort::NodeOutage, &name, true, now);
+        let failing = self.failing.keys().filter(|(of, _)| *of == sort).map(|(_, name)| name);
+        let open = self.logs.get(&sort).into_iter().flat_map(|log| log.open());
+        let removed = failing.chain(open).filter(|name| is_whole && !listed.contains_key(name));
+        for name in removed.cloned().collect::<Vec<_>>() {
+            self.was(sort, &name, true, now);
         }
     }
 
@@ -384,8 +421,16 @@ impl Log {
 }
 
 impl Sort {
-    const ALL: [Sort; 6] =
-        [Sort::Renewed, Sort::Reset, Sort::New, Sort::Gone, Sort::TargetOutage, Sort::NodeOutage];
+    const ALL: [Sort; 8] = [
+        Sort::Renewed,
+        Sort::Reset,
+        Sort::New,
+        Sort::Gone,
+        Sort::TargetOutage,
+        Sort::NodeOutage,
+        Sort::OutboundOutage,
+        Sort::CredentialOutage,
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -395,6 +440,8 @@ impl Sort {
             Sort::Gone => "gone",
             Sort::TargetOutage => "target",
             Sort::NodeOutage => "node",
+            Sort::OutboundOutage => "outbound",
+            Sort::CredentialOutage => "credential",
         }
     }
 }
@@ -433,9 +480,10 @@ fn change(sort: Sort, values: &[u64]) -> Option<Change> {
         }
         (Sort::New, []) => Change::New,
         (Sort::Gone, []) => Change::Gone,
-        (Sort::TargetOutage | Sort::NodeOutage, [since, until]) => {
-            Change::Outage { since: timestamp(*since)?, until: time(*until)? }
-        }
+        (
+            Sort::TargetOutage | Sort::NodeOutage | Sort::OutboundOutage | Sort::CredentialOutage,
+            [since, until],
+        ) => Change::Outage { since: timestamp(*since)?, until: time(*until)? },
         _ => return None,
     })
 }

@@ -107,6 +107,16 @@ impl DigestSection {
     }
 }
 
+/// A table that a mail carries, and to whom the mail goes. It contains names that others have chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enclosure {
+    /// Addresses; empty: those of the receiver.
+    pub to: Vec<String>,
+    /// The name of the file.
+    pub file: String,
+    pub csv: String,
+}
+
 /// Bits that no other call returns. Without a source of randomness they can be guessed, which harms nothing: notices are
 /// sent then, too.
 pub fn random_bits() -> u128 {
@@ -152,6 +162,9 @@ pub struct Notice {
     /// A digest, which is about no alerts.
     #[serde(default)]
     pub digest: Option<Digest>,
+    /// What comes with a monthly statement, whose text is in `digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclosure: Option<Enclosure>,
     pub created_at: Timestamp,
 }
 
@@ -159,6 +172,11 @@ impl Notice {
     /// A new id: `msg_` and 128 random bits.
     pub fn new_id() -> String {
         format!("msg_{:032x}", random_bits())
+    }
+
+    /// Whether it goes to other addresses than those of its receiver. Then a refusal says nothing of the receiver.
+    pub fn goes_elsewhere(&self) -> bool {
+        self.enclosure.as_ref().is_some_and(|enclosure| !enclosure.to.is_empty())
     }
 
     /// Firing as long as an alert of its group is firing.

@@ -7,8 +7,8 @@ use std::{
 use super::{
     Admin, Allowance, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode,
     LlmState, LlmUsage, Moment, Moves, Node, NodePeriod, NodePeriods, NodeStats, NodeTraffic, Outbound,
-    Outcome, Part, PartState, ProxyTraffic, Rates, Reason, Thresholds, Timestamp, Total, Unread, UsedToday,
-    User, UserCounts, UserNodeTraffic, Users, WalkProgress,
+    OutboundHistory, Outcome, Part, PartState, ProxyTraffic, Rates, Reason, Thresholds, Timestamp, Total,
+    Unread, UsedToday, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -283,6 +283,7 @@ impl Report {
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
             Fact::Credentials(credentials) => {
                 self.history.credentials_were(&credentials, now);
+                self.journal.credentials_were(&credentials, self.lists_all(Part::Credentials), now);
                 self.credentials = Arc::new(credentials);
             }
             Fact::LlmUsage(usage) => {
@@ -389,6 +390,13 @@ impl Report {
             outbound.downlink = Counter::go_on(known.downlink, outbound.downlink.map(Counter::value));
         }
         self.history.outbounds_were(&outbounds, now);
+        let is_up = |outbound: &Outbound| {
+            let unprobed = self.history.outbound(&outbound.label).and_then(|history| history.unprobed_since);
+            let is_off = unprobed.is_some_and(|since| now.since(since) >= OutboundHistory::NOT_PROBED_AFTER);
+            outbound.up.or(is_off.then_some(true))
+        };
+        let listed = outbounds.iter().map(|outbound| (&outbound.label, is_up(outbound))).collect();
+        self.journal.outbounds_were(&listed, self.lists_all(Part::Outbounds), now);
         self.outbounds = Arc::new(outbounds);
     }
 }

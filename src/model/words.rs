@@ -1,6 +1,6 @@
 //! Quantities in human-readable form, the same in notices, pages and answers.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{BudgetUnit, Timestamp};
 
@@ -118,6 +118,17 @@ fn line(text: &str, most: usize, is_harmful: fn(char) -> bool) -> String {
 /// need, affect only the adjacent characters.
 fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A name as a cell. Spreadsheets would take one that begins like a formula for one, so an apostrophe comes before it.
+pub fn csv_cell(text: &str) -> Cow<'_, str> {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']);
+    let is_plain = !is_formula && !text.contains([',', '"', '\r', '\n', ';', '\'']);
+    if is_plain {
+        return text.into();
+    }
+    let before = if is_formula { "'" } else { "" };
+    format!("\"{before}{}\"", text.replace('"', "\"\"")).into()
 }
 
 #[cfg(test)]

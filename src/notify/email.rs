@@ -19,7 +19,7 @@ use self::{
     session::{Delivery, Security, Server, Tls},
     verdict::{contents_refused, has_accepted, hint, is_settled, judge, last_answer, note, verdict},
 };
-use super::{SendError, compose::composed, said::Secrets};
+use super::{Retry, SendError, SendReason, compose::composed, said::Secrets};
 use crate::{
     http::{self, options::is_loopback},
     model::Notice,
@@ -137,8 +137,13 @@ impl Email {
     ) -> Result<String, SendError> {
         let place = self.server.place();
         self.said = None;
-        let everyone = self.letterhead.to.iter().map(|mailbox| &mailbox.email);
-        let open: Vec<Address> = everyone.filter(|address| !is_settled(done, address)).cloned().collect();
+        let to = self.letterhead.to(&notice).map_err(|why| SendError {
+            reason: SendReason::ClientError,
+            detail: format!("{place}: {why}"),
+            retry: Retry::Never,
+        })?;
+        let everyone = to.into_iter().map(|mailbox| mailbox.email);
+        let open: Vec<Address> = everyone.filter(|address| !is_settled(done, address)).collect();
         let mut delivery = Delivery { reachable: has_accepted(done), ..Delivery::default() };
         if !open.is_empty() {
             let letterhead = Arc::clone(&self.letterhead);

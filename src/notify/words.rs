@@ -141,7 +141,8 @@ impl Words {
             follow: None,
             still: None,
             actions: Vec::new(),
-            link: Link::to_all(voice),
+            // Resellers may not see the pages.
+            link: Link::to_all(voice).filter(|_| notice.enclosure.is_none()),
             footer: voice.footer(&one_line(&notice.receiver, NAME)),
         }
     }

@@ -1,5 +1,7 @@
 //! The stored state of a receiver.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
@@ -35,6 +37,8 @@ pub struct ReceiverState {
     pub last_digest: Option<Timestamp>,
     /// When the last digest was composed. Unlike `last_digest`, it stays when the clock is set back.
     pub digest_composed: Option<Timestamp>,
+    /// The number of the last month that each of its monthly statements was composed about, or that one was not wanted of.
+    pub statements: BTreeMap<String, i32>,
 }
 
 /// Why an attempt failed.

@@ -175,7 +175,22 @@ impl Usage {
         periods: RangeInclusive<i32>,
         most: usize,
     ) -> Result<Vec<UsageSum>, UsageError> {
-        self.read(|connection| read::sums(connection, of, by, periods, most))
+        self.sums_of(of, by, periods, most, |_| true)
+    }
+
+    /// As [`Usage::sums`], of those subjects whose names `is_one` accepts.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sums_of(
+        &self,
+        of: (&str, SubjectKind),
+        by: By,
+        periods: RangeInclusive<i32>,
+        most: usize,
+        is_one: impl Fn(&str) -> bool,
+    ) -> Result<Vec<UsageSum>, UsageError> {
+        self.read(|connection| read::sums(connection, of, by, periods, most, is_one))
     }
 
     /// The name of a subject of a target that `is_it` accepts. This call blocks, but no writer.
@@ -198,6 +213,14 @@ impl Usage {
     /// Writes what was read so far, if the disk lets it.
     pub async fn write(&self) {
         self.ask(|done| Work::Write { done }).await;
+    }
+
+    /// As [`Usage::write`], on a thread that may block.
+    pub fn write_and_wait(&self) {
+        let (done, until_done) = oneshot::channel();
+        if self.requests.send(Work::Write { done }).is_ok() {
+            drop(until_done.blocking_recv());
+        }
     }
 
     /// Writes what was read so far and closes the file.

@@ -1,18 +1,38 @@
 //! The lines of a daily digest. Users have the names here that the reader may know them by.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     format::amounts,
     voice::{Voice, args},
 };
 use crate::model::{
-    Timestamp,
+    Day, Timestamp,
     words::{bytes, one_line},
 };
 
 /// The most characters of a name.
 const NAME: usize = 100;
+
+/// What of a target can be down.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failing {
+    /// The target itself.
+    Target,
+    Node(Arc<str>),
+    Outbound(Arc<str>),
+    Credential(Arc<str>),
+}
+
+impl Failing {
+    /// Absent: it is the target itself.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Failing::Target => None,
+            Failing::Node(name) | Failing::Outbound(name) | Failing::Credential(name) => Some(name),
+        }
+    }
+}
 
 impl Voice {
     /// `Daily digest, 26 November 2026: 3 users expire soon`
@@ -44,28 +64,51 @@ impl Voice {
         self.say(id, &args([("target", self.short(target).into())]))
     }
 
-    /// `node DE-1 was down for 6 min 40 s, from 25 November 2026, 19:15`; without a node, it is about the target.
+    /// The heading of the list of users who used the most on a day.
+    pub fn digest_heading_top(&self, target: &str, day: Day) -> String {
+        let values = [("target", self.short(target).into()), ("day", self.calendar_day(day).into())];
+        self.say("digest-heading-top", &args(values))
+    }
+
+    /// `ann: 12 GiB`
+    pub fn digest_used(&self, name: &str, used: u64) -> String {
+        self.say("digest-used", &args([("name", self.short(name).into()), ("used", bytes(used).into())]))
+    }
+
+    /// `node DE-1 was down for 6 min 40 s, from 25 November 2026, 19:15`
     pub fn digest_outage(
         &self,
         target: &str,
-        node: Option<&str>,
+        failing: &Failing,
         since: Timestamp,
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> String {
-        let id = match (node, until) {
-            (None, Some(_)) => "digest-outage-target",
-            (None, None) => "digest-outage-target-now",
-            (Some(_), Some(_)) => "digest-outage-node",
-            (Some(_), None) => "digest-outage-node-now",
+        let id = match (failing, until) {
+            (Failing::Target, Some(_)) => "digest-outage-target",
+            (Failing::Target, None) => "digest-outage-target-now",
+            (Failing::Node(_), Some(_)) => "digest-outage-node",
+            (Failing::Node(_), None) => "digest-outage-node-now",
+            (Failing::Outbound(_), Some(_)) => "digest-outage-outbound",
+            (Failing::Outbound(_), None) => "digest-outage-outbound-now",
+            (Failing::Credential(_), Some(_)) => "digest-outage-credential",
+            (Failing::Credential(_), None) => "digest-outage-credential-now",
         };
         let lasted = self.duration(until.unwrap_or(now).since(since));
         let values = [
-            ("name", self.short(node.unwrap_or(target)).into()),
+            ("name", self.short(failing.name().map_or(target, |name| name)).into()),
             ("lasted", lasted.into()),
             ("date", self.date(since).into()),
         ];
         self.say(id, &args(values))
+    }
+
+    /// `node DE-1 was down for 6 min 40 s, from 25 November 2026, 19:15 (the last of 3 outages, 41 min altogether)`. `last`
+    /// is the sentence about the last one.
+    pub fn digest_outages(&self, last: &str, count: usize, lasted: Duration) -> String {
+        let values =
+            [("last", last.into()), ("count", count.into()), ("lasted", self.duration(lasted).into())];
+        self.say("digest-outages", &args(values))
     }
 
     /// `ann: in 1 day 23 h (28 November 2026, 09:00)`
@@ -130,7 +173,7 @@ impl Voice {
         self.short(name)
     }
 
-    fn short(&self, name: &str) -> String {
+    pub(super) fn short(&self, name: &str) -> String {
         let line = one_line(name, NAME);
         match self.name(&line) {
             Cow::Borrowed(_) => line,

@@ -693,6 +693,15 @@ digest-outage-target = { $name } could not be read for { $lasted }, from { $date
 digest-outage-target-now = { $name } cannot be read since { $date }, for { $lasted } so far
 digest-outage-node = node { $name } was down for { $lasted }, from { $date }
 digest-outage-node-now = node { $name } is down since { $date }, for { $lasted } so far
+digest-outage-outbound = outbound { $name } was down for { $lasted }, from { $date }
+digest-outage-outbound-now = outbound { $name } is down since { $date }, for { $lasted } so far
+digest-outage-credential = credential { $name } was not available for { $lasted }, from { $date }
+digest-outage-credential-now = credential { $name } is not available since { $date }, for { $lasted } so far
+# $last is one of the sentences above. There are two or more outages.
+digest-outages = { $last } (the last of { $count } outages, { $lasted } altogether)
+# A line for each user follows, with what the user used on that day.
+digest-heading-top = { $target }: most traffic on { $day }
+digest-used = { $name }: { $used }
 digest-expires = { $name }: { $when } ({ $date })
 digest-uses = { $name }: { $percent } ({ $used } of { $limit })
 digest-renewed = { $name }: until { $day }
@@ -701,3 +710,25 @@ digest-reset = { $name }: { $used } of { $limit } used, { $before } before
 digest-raised = { $name }: { $used } of { $limit } used, the limit was { $before }
 digest-unlimited = { $name }: { $used } used, the limit of { $before } is gone
 digest-more = … and { $count } more
+
+## The monthly statement
+
+# $month is such as 2026-11; $target and $admin are names.
+statement-title = Statement for { $month }: { $target }
+statement-title-admin = Statement for { $month }: { $target }, { $admin }
+statement-heading-sum = Total
+# $period is such as: 1 November 2026 – 30 November 2026
+statement-period = Period: { $period }
+statement-period-since = Period: { $period } (nothing is known before { $since })
+statement-total = Traffic: { $used } ({ $bytes } bytes)
+statement-limit = At present, { $percent } of the limit is used ({ $used } of { $limit })
+statement-users = Users at present: { $count }
+statement-active = Users with traffic in this month: { $count }
+statement-others = { $used } of the traffic is from users who were deleted or have another admin now
+statement-gap = Nothing was read for a while around the end of a month, so part of the traffic may belong to another month.
+statement-reset = The panel reset counters; what was used just before a reset is not included.
+statement-heading-top = Most traffic
+statement-heading-table = Table
+# $file is the name of the attached file.
+statement-table = { $file } has a row for each user with traffic ({ $rows }).
+statement-table-first = { $file } has the { $rows } users with the most traffic; { $more } more are left out.

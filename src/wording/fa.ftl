@@ -666,6 +666,13 @@ digest-outage-target = اطلاعات { $name } به مدت { $lasted } خوان
 digest-outage-target-now = اطلاعات { $name } از { $date } خوانده نمی‌شود، تاکنون { $lasted }
 digest-outage-node = نود { $name } به مدت { $lasted } قطع بود، از { $date }
 digest-outage-node-now = نود { $name } از { $date } قطع است، تاکنون { $lasted }
+digest-outage-outbound = خروجی { $name } به مدت { $lasted } قطع بود، از { $date }
+digest-outage-outbound-now = خروجی { $name } از { $date } قطع است، تاکنون { $lasted }
+digest-outage-credential = اعتبارنامهٔ { $name } به مدت { $lasted } قابل استفاده نبود، از { $date }
+digest-outage-credential-now = اعتبارنامهٔ { $name } از { $date } قابل استفاده نیست، تاکنون { $lasted }
+digest-outages = { $last } (آخرین مورد از { $count } قطعی، در مجموع { $lasted })
+digest-heading-top = { $target }: بیشترین ترافیک در { $day }
+digest-used = {"\u200F"}{ $name }: { $used }
 digest-expires = {"\u200F"}{ $name }: { $when } ({ $date })
 digest-uses = { $name }: { $percent } ({ $used } از { $limit })
 digest-renewed = { $name }: تا { $day }
@@ -674,3 +681,22 @@ digest-reset = { $name }: مصرف { $used } از { $limit }، پیش‌تر { $
 digest-raised = { $name }: مصرف { $used } از { $limit }، سقف قبلی { $before }
 digest-unlimited = { $name }: مصرف { $used }، سقف { $before } برداشته شد
 digest-more = … و { $count } مورد دیگر
+
+## The monthly statement
+
+statement-title = صورت‌حساب { $month }: { $target }
+statement-title-admin = صورت‌حساب { $month }: { $target }، { $admin }
+statement-heading-sum = جمع
+statement-period = دوره: { $period }
+statement-period-since = دوره: { $period } (پیش از { $since } داده‌ای نیست)
+statement-total = ترافیک: { $used } ({ $bytes } بایت)
+statement-limit = اکنون { $percent } از سقف مصرف شده است ({ $used } از { $limit })
+statement-users = کاربران در حال حاضر: { $count }
+statement-active = کاربران دارای ترافیک در این ماه: { $count }
+statement-others = { $used } از این ترافیک از کاربرانی است که حذف شده‌اند یا اکنون مدیر دیگری دارند
+statement-gap = مدتی در پایان یکی از ماه‌ها چیزی خوانده نشد، بنابراین بخشی از ترافیک ممکن است از ماه دیگری باشد.
+statement-reset = پنل شمارنده‌ها را صفر کرده است؛ آنچه درست پیش از آن مصرف شده در جمع نیست.
+statement-heading-top = بیشترین ترافیک
+statement-heading-table = جدول
+statement-table = { $file } برای هر کاربر دارای ترافیک یک سطر دارد ({ $rows }).
+statement-table-first = { $file } شامل { $rows } کاربر با بیشترین ترافیک است؛ { $more } کاربر دیگر در آن نیستند.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use super::voice::{Voice, args, isolated};
-use crate::model::{BudgetUnit, Timestamp, words};
+use crate::model::{BudgetUnit, Day, Timestamp, words};
 
 impl Voice {
     /// A duration in its two largest units, e.g. `1 day 23 h` or `6 min 40 s`.
@@ -47,6 +47,12 @@ impl Voice {
     /// `24 January 2027`
     pub fn day(&self, at: Timestamp) -> String {
         self.zoned(at).map_or_else(|| self.text("date-never"), |at| self.day_of(&at))
+    }
+
+    /// `24 January 2027`, whatever the zone.
+    pub fn calendar_day(&self, day: Day) -> String {
+        let (year, month) = day.month().year_and_month();
+        self.date_of(year, month, day.of_month())
     }
 
     /// From when until when: `19:15:22–19:22:02`, with the days if they differ.
@@ -95,8 +101,12 @@ impl Voice {
     }
 
     fn day_of(&self, at: &Zoned) -> String {
-        let month = self.text(&format!("month-{}", at.month()));
-        let (day, year) = (at.day().to_string(), at.year().to_string());
+        self.date_of(at.year().into(), at.month().into(), at.day().into())
+    }
+
+    fn date_of(&self, year: i32, month: i32, day: i32) -> String {
+        let month = self.text(&format!("month-{month}"));
+        let (day, year) = (day.to_string(), year.to_string());
         self.say("date", &args([("day", day.into()), ("month", month.into()), ("year", year.into())]))
     }
 

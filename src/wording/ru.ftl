@@ -782,6 +782,16 @@ digest-outage-target = от системы { $name } не было данных 
 digest-outage-target-now = от системы { $name } нет данных с { $date }, уже { $lasted }
 digest-outage-node = узел { $name } был недоступен { $lasted }, с { $date }
 digest-outage-node-now = узел { $name } недоступен с { $date }, уже { $lasted }
+digest-outage-outbound = исходящее подключение { $name } не работало { $lasted }, с { $date }
+digest-outage-outbound-now = исходящее подключение { $name } не работает с { $date }, уже { $lasted }
+digest-outage-credential = учётную запись { $name } нельзя было использовать { $lasted }, с { $date }
+digest-outage-credential-now = учётную запись { $name } нельзя использовать с { $date }, уже { $lasted }
+digest-outages = { $last } (последний из { $count ->
+    [one] { $count } сбоя
+   *[other] { $count } сбоев
+}, всего { $lasted })
+digest-heading-top = { $target }: больше всего трафика, { $day }
+digest-used = { $name }: { $used }
 digest-expires = { $name }: { $when } ({ $date })
 digest-uses = { $name }: { $percent } ({ $used } из { $limit })
 digest-renewed = { $name }: до { $day }
@@ -790,3 +800,22 @@ digest-reset = { $name }: израсходовано { $used } из { $limit }, 
 digest-raised = { $name }: израсходовано { $used } из { $limit }, лимит был { $before }
 digest-unlimited = { $name }: израсходовано { $used }, лимита { $before } больше нет
 digest-more = … и ещё { $count }
+
+## The monthly statement
+
+statement-title = Отчёт за { $month }: { $target }
+statement-title-admin = Отчёт за { $month }: { $target }, { $admin }
+statement-heading-sum = Итого
+statement-period = Период: { $period }
+statement-period-since = Период: { $period } (до { $since } данных нет)
+statement-total = Трафик: { $used } ({ $bytes } байт)
+statement-limit = Сейчас израсходовано { $percent } лимита ({ $used } из { $limit })
+statement-users = Пользователей сейчас: { $count }
+statement-active = Пользователей с трафиком в этом месяце: { $count }
+statement-others = { $used } трафика приходится на пользователей, которые удалены или теперь у другого администратора
+statement-gap = На границе месяцев какое-то время данных не было, поэтому часть трафика может относиться к другому месяцу.
+statement-reset = Панель сбрасывала счётчики; израсходованное прямо перед сбросом не учтено.
+statement-heading-top = Больше всего трафика
+statement-heading-table = Таблица
+statement-table = В файле { $file } есть строка для каждого пользователя с трафиком ({ $rows }).
+statement-table-first = В файле { $file } перечислены { $rows } пользователей с наибольшим трафиком; ещё { $more } не вошли.

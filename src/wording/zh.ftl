@@ -662,6 +662,13 @@ digest-outage-target = { $name } 曾有 { $lasted }无法读取，始于 { $date
 digest-outage-target-now = { $name } 自 { $date } 起无法读取，至今 { $lasted }
 digest-outage-node = 节点 { $name } 曾离线 { $lasted }，始于 { $date }
 digest-outage-node-now = 节点 { $name } 自 { $date } 起离线，至今 { $lasted }
+digest-outage-outbound = 出站 { $name } 曾中断 { $lasted }，始于 { $date }
+digest-outage-outbound-now = 出站 { $name } 自 { $date } 起中断，至今 { $lasted }
+digest-outage-credential = 凭据 { $name } 曾有 { $lasted }不可用，始于 { $date }
+digest-outage-credential-now = 凭据 { $name } 自 { $date } 起不可用，至今 { $lasted }
+digest-outages = { $last }（共 { $count } 次，此为最后一次，合计 { $lasted }）
+digest-heading-top = { $target }：{ $day }流量最多的用户
+digest-used = { $name }：{ $used }
 digest-expires = { $name }：{ $when }（{ $date }）
 digest-uses = { $name }：{ $percent }（{ $used } / { $limit }）
 digest-renewed = { $name }：有效期至 { $day }
@@ -670,3 +677,22 @@ digest-reset = { $name }：已用 { $used } / { $limit }，此前为 { $before }
 digest-raised = { $name }：已用 { $used } / { $limit }，限额此前为 { $before }
 digest-unlimited = { $name }：已用 { $used }，{ $before } 的限额已取消
 digest-more = ……另有 { $count } 个
+
+## The monthly statement
+
+statement-title = { $month } 月度账单：{ $target }
+statement-title-admin = { $month } 月度账单：{ $target }，{ $admin }
+statement-heading-sum = 合计
+statement-period = 期间：{ $period }
+statement-period-since = 期间：{ $period }（{ $since }之前没有数据）
+statement-total = 流量：{ $used }（{ $bytes } 字节）
+statement-limit = 目前已用限额的 { $percent }（{ $used } / { $limit }）
+statement-users = 当前用户数：{ $count }
+statement-active = 本月有流量的用户数：{ $count }
+statement-others = 其中 { $used } 来自已删除的用户或现属其他管理员的用户
+statement-gap = 月份交界处有一段时间没有读取数据，部分流量可能属于另一个月。
+statement-reset = 面板重置过计数；重置之前不久的用量未计入。
+statement-heading-top = 流量最多的用户
+statement-heading-table = 表格
+statement-table = { $file } 为每个有流量的用户列出一行（{ $rows }）。
+statement-table-first = { $file } 列出流量最多的 { $rows } 名用户；另有 { $more } 名未列出。

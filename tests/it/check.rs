@@ -84,7 +84,7 @@ fn of_many_targets_the_first_are_shown() {
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("exporter.toml is valid: 150 targets\n"), "{out}");
     assert!(
-        out.contains("t0099") && !out.contains("t0100") && out.contains("\n             … and 50 more\n"),
+        out.contains("t0099") && !out.contains("t0100") && out.contains("\n              … and 50 more\n"),
         "{out}"
     );
     // A warning for each, as the key crosses the network.

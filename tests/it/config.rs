@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
 use proxymeter::config::{
-    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Source, Target,
-    TargetKind, UsersConfig,
+    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Source,
+    StatementConfig, Target, TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{Allowance, BudgetPeriod, Counts, NodeAllowances, Severity};
@@ -267,7 +267,12 @@ fn every_value_of_receivers_arrives() {
                 group_wait: Some(Duration::ZERO),
                 group_interval: Some(Duration::from_secs(60)),
                 repeat_interval: Some(Duration::from_secs(12 * 3600)),
-                digest: Some(DigestConfig { at: 450, zone: Some("Asia/Tehran".to_owned()), empty: true }),
+                digest: Some(DigestConfig {
+                    at: 450,
+                    zone: Some("Asia/Tehran".to_owned()),
+                    empty: true,
+                    top: 5
+                }),
             },
         }
     );
@@ -278,7 +283,7 @@ fn every_value_of_receivers_arrives() {
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
-    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false, top: 10 };
     assert_eq!(plain.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
 
     let oncall = webhook(&config, "oncall");
@@ -333,7 +338,7 @@ fn every_value_of_receivers_arrives() {
 #[test]
 fn every_value_of_chats_arrives() {
     let config = load("good/chats.toml");
-    let daily = || Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
+    let daily = || Some(DigestConfig { at: 9 * 60, zone: None, empty: false, top: 10 });
     let plain = |dialect, url: &str| ChatConfig {
         dialect,
         url: url.into(),
@@ -497,6 +502,30 @@ fn receivers_that_cannot_work_are_warned_of() {
         assert_eq!(found, Vec::from_iter(warning), "{text}");
         assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
     }
+}
+
+#[test]
+fn every_value_of_statements_arrives() {
+    let config = load("good/full.toml");
+    let statement = |name: &str| StatementConfig {
+        name: name.to_owned(),
+        receiver: "local".to_owned(),
+        to: Vec::new(),
+        target: "alpha".to_owned(),
+        admin: None,
+        day: 1,
+        at: 9 * 60,
+    };
+    let reza = StatementConfig {
+        receiver: "ops".to_owned(),
+        to: vec!["Reza <reza@example.com>".to_owned(), "sara@example.com".to_owned()],
+        target: "zulu".to_owned(),
+        admin: Some("reza".to_owned()),
+        day: 28,
+        at: 7 * 60 + 5,
+        ..statement("reza")
+    };
+    assert_eq!(config.statements, [statement("all"), reza]);
 }
 
 #[test]
@@ -1296,7 +1325,7 @@ fn the_example_tells_the_defaults() {
     assert_eq!(whole.receivers.len(), 13);
     for ReceiverTable { name, kind } in &whole.receivers {
         let ReceiverKind::Chat(chat) = kind else { continue };
-        let digest = Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
+        let digest = Some(DigestConfig { at: 9 * 60, zone: None, empty: false, top: 10 });
         let common = ReceiverConfig { digest, ..ReceiverConfig::default() };
         assert_eq!((chat.timeout, &chat.common), (Duration::from_secs(20), &common), "{name}");
     }
@@ -1311,7 +1340,7 @@ fn the_example_tells_the_defaults() {
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
-    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false, top: 10 };
     assert_eq!(ops.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
     let oncall = webhook(&whole, "oncall");
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));

@@ -7,6 +7,7 @@ mod disk;
 mod meddled;
 mod quiet;
 mod silences;
+mod statement;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -8,9 +8,13 @@ mod refusals;
 use proxymeter::wording::Voice;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use proxymeter::{
     http::options::TlsOptions,
-    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{
+        Digest as ModelDigest, DigestSection, Enclosure, Moment, Named, Notice, NoticeAlert, NoticeStatus,
+        Severity, Timestamp,
+    },
     notify::{
         Receiver, Retry, SendError,
         email::{
@@ -197,6 +201,62 @@ async fn a_message_and_its_headers() {
     assert!(text < html);
     let row = "\r\n\r\nNew\r\n\r\n* User expires soon.\r\n  warning\r\n";
     assert!(mail.contains(row), "{mail}");
+}
+
+/// The decoded body of the part of a mail with this type.
+fn part(mail: &str, content_type: &str) -> String {
+    let found = mail.find(&format!("Content-Type: {content_type}")).unwrap();
+    let (before, rest) = mail.split_at(found);
+    let boundary = before.trim_end().rsplit("\r\n--").next().unwrap().split("\r\n").next().unwrap();
+    let part = rest.split(&format!("\r\n--{boundary}")).next().unwrap();
+    let (headers, body) = part.split_once("\r\n\r\n").unwrap();
+    match headers.contains("base64") {
+        true => String::from_utf8(BASE64.decode(body.replace("\r\n", "")).unwrap()).unwrap(),
+        false => body.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_statement_carries_its_table_and_goes_where_it_says() {
+    let csv = "\u{feff}user,used_bytes,gap,reset\r\n\"'=1+1\",5,false,true\r\nعلی,3,false,false\r\n";
+    for (to, recipients) in
+        [(vec![], "a@example.com"), (vec!["Reseller <r@example.org>".to_owned()], "Reseller <r@example.org>")]
+    {
+        let server = MailServer::start(Encryption::None).await;
+        let section = DigestSection { heading: "Total".into(), lines: vec!["<b>5 B</b>".into()], more: 0 };
+        let statement = Notice {
+            alerts: Vec::new(),
+            digest: Some(ModelDigest {
+                title: "Statement for 2026-11: home".into(),
+                sections: vec![section],
+            }),
+            enclosure: Some(Enclosure { to, file: "ali-2026-11.csv".into(), csv: csv.into() }),
+            ..notice()
+        };
+        let config = EmailConfig {
+            login: None,
+            to: vec!["a@example.com".to_owned()],
+            ..config(&server, SmtpTls::None)
+        };
+        let voice = Voice { pages: Some("https://metrics.example.com".into()), ..Voice::default() };
+        let mut receiver = Receiver::Email(Box::new(Email::new(&config, voice).unwrap()));
+        let mut done = Vec::new();
+        for _ in 0..2 {
+            receiver.send(Arc::new(statement.clone()), &mut done, Moment::default()).await.unwrap();
+        }
+        let [mail] = &server.mails()[..] else { panic!("one mail") };
+        let address = recipients.rsplit(['<', ' ']).next().unwrap().trim_end_matches('>');
+        assert_eq!(done, [address]);
+        assert!(server.lines().contains(&format!("RCPT TO:<{address}>")), "{:?}", server.lines());
+        assert_eq!(header(mail, "To"), recipients);
+        assert_eq!(header(mail, "Subject"), "Statement for 2026-11: home");
+        assert!(header(mail, "Content-Type").starts_with("multipart/mixed; boundary="));
+        assert!(mail.contains("Content-Disposition: attachment; filename=\"ali-2026-11.csv\"\r\n"), "{mail}");
+        assert_eq!(part(mail, "text/csv; charset=utf-8"), csv);
+        assert!(part(mail, "text/plain; charset=utf-8").starts_with("Total\r\n\r\n* <b>5 B</b>\r\n"));
+        assert!(mail.contains("&lt;b&gt;5 B&lt;/b&gt;"), "{mail}");
+        assert!(!mail.contains("https://metrics.example.com"), "resellers may not see the pages");
+    }
 }
 
 /// A thread is a group of a receiver; a message is a notice.

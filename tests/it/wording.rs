@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use jiff::tz::TimeZone;
 use proxymeter::{
     alert::rule::{KINDS, Kind, Question, Steps},
     model::{BudgetPeriod, BudgetUnit, End, NoticeStatus, Reading, Timestamp},
-    wording::{About, Language, Told, Voice},
+    wording::{About, Failing, Language, Told, Voice},
 };
 
 use crate::common::golden::assert_golden;
@@ -492,10 +493,19 @@ fn digest(text: &mut String, voice: &Voice) {
     for id in ["outages", "expiring", "used", "renewed", "reset", "new", "gone"] {
         line(voice.digest_heading(&format!("digest-heading-{id}"), "home"));
     }
-    for node in [None, Some("DE-1")] {
-        line(voice.digest_outage("home", node, BEGAN, Some(NOW), NOW));
-        line(voice.digest_outage("home", node, BEGAN, None, NOW));
+    let name = || Arc::from("DE-1");
+    for failing in
+        [Failing::Target, Failing::Node(name()), Failing::Outbound(name()), Failing::Credential(name())]
+    {
+        line(voice.digest_outage("home", &failing, BEGAN, Some(NOW), NOW));
+        line(voice.digest_outage("home", &failing, BEGAN, None, NOW));
     }
+    let last = voice.digest_outage("home", &Failing::Node(name()), BEGAN, Some(NOW), NOW);
+    for count in [2, 5, 21] {
+        line(voice.digest_outages(&last, count, Duration::from_secs(3 * 3600)));
+    }
+    line(voice.digest_heading_top("home", "2026-11-26".parse().unwrap()));
+    line(voice.digest_used("ann", 97 * GIB));
     line(voice.digest_expires("ann", LATER, NOW));
     line(voice.digest_uses("ann", 97 * GIB, 100 * GIB));
     line(voice.digest_renewed("ann", Some(LATER)));

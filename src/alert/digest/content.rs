@@ -1,12 +1,15 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::model::Timestamp;
+use crate::{
+    model::{Day, Timestamp},
+    wording::Failing,
+};
 
 /// What a digest says of one target. Subjects have the names that notifications call them by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfTarget {
     pub target: Arc<str>,
-    pub outages: Listed<Outage>,
+    pub outages: Listed<Outages>,
     /// The soonest first.
     pub expiring: Listed<Expiring>,
     /// The highest share first.
@@ -15,6 +18,8 @@ pub struct OfTarget {
     pub reset: Listed<Reset>,
     pub new: Listed<String>,
     pub gone: Listed<String>,
+    /// The users who used the most on the last whole day; absent: that is not wanted, or not known.
+    pub top: Option<Top>,
 }
 
 /// The first lines of a list, and how many there are besides.
@@ -24,14 +29,32 @@ pub struct Listed<T> {
     pub more: usize,
 }
 
-/// A time during which a node or the target itself was down.
+/// The outages of one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
-    /// Absent: the target itself.
-    pub node: Option<Arc<str>>,
+pub struct Outages {
+    pub subject: Failing,
+    /// When the last one began.
     pub since: Timestamp,
-    /// Absent: it goes on.
+    /// When the last one ended. Absent: it goes on.
     pub until: Option<Timestamp>,
+    /// How many there were.
+    pub count: usize,
+    /// How long they lasted altogether.
+    pub lasted: Duration,
+}
+
+/// The users who used the most, the most first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Top {
+    pub day: Day,
+    pub users: Vec<Used>,
+}
+
+/// What a user used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    pub user: String,
+    pub bytes: u64,
 }
 
 /// A user whose plan ends soon.
@@ -69,8 +92,10 @@ pub struct Reset {
 }
 
 impl OfTarget {
-    pub(super) fn is_empty(&self) -> bool {
-        let OfTarget { target: _, outages, expiring, nearly_used_up, renewed, reset, new, gone } = self;
+    /// Whether there is nothing that a digest is sent for. That users used something is no news.
+    pub fn has_no_news(&self) -> bool {
+        let OfTarget { target: _, outages, expiring, nearly_used_up, renewed, reset, new, gone, top: _ } =
+            self;
         outages.is_empty()
             && expiring.is_empty()
             && nearly_used_up.is_empty()

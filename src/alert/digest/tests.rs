@@ -8,7 +8,9 @@ use crate::{
         config::{AlertingConfig, RuleConfig, StepConfig},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{Digest, DigestSection, Node, NodeStatus, UserStatus},
+    clock::Clock,
+    model::{Credential, Digest, DigestSection, Fact, Move, Node, NodeStatus, Outbound, UserStatus},
+    store::{Counted, Usage as History},
     wording::Language,
 };
 
@@ -25,7 +27,7 @@ fn panel() -> Panel {
 }
 
 fn digest(panel: &Panel, rules: &Rules, since: u64, now: u64) -> OfTarget {
-    let found = of([&panel.report], rules, "ops", None, at(since).wall, at(now));
+    let found = of([&panel.report], rules, ("ops", &Tops::default()), None, at(since).wall, at(now));
     assert!(found.len() <= 1);
     found.into_iter().next().unwrap_or_default()
 }
@@ -108,7 +110,7 @@ fn a_list_has_at_most_twenty_lines_and_a_count() {
     assert_eq!(found.expiring.lines[0].user, "u49");
     // All targets together.
     let reports = vec![&panel.report; 40];
-    let found = of(reports, &rules(&[]), "ops", None, at(0).wall, at(0));
+    let found = of(reports, &rules(&[]), ("ops", &Tops::default()), None, at(0).wall, at(0));
     let lines: usize = found.iter().map(|of_target| of_target.expiring.lines.len()).sum();
     assert_eq!((lines, found.len()), (ALL_LINES, 40));
     assert_eq!(found[39].expiring, Listed { lines: vec![], more: 50 });
@@ -167,7 +169,7 @@ fn names_are_those_of_notifications() {
     panel.uses("ann", 90);
     panel.poll(at(0));
     let pseudonym: Pseudonym = Box::new(|name| format!("#{}", name.chars().rev().collect::<String>()));
-    let found = of([&panel.report], &rules(&[]), "ops", Some(&pseudonym), BEGIN, at(0));
+    let found = of([&panel.report], &rules(&[]), ("ops", &Tops::default()), Some(&pseudonym), BEGIN, at(0));
     // In the order of what is shown.
     assert_eq!(expiring(&found[0]), "#bob #nna");
     assert_eq!(nearly(&found[0]), "#nna");
@@ -188,7 +190,9 @@ fn outages_are_listed_that_lasted_as_long_as_their_rule_says() {
     };
     let all = rules(&[]);
     assert_eq!(outages(&panel, &all, 0, 2200), [(1000, Some(1300))]);
-    assert_eq!(outages(&panel, &all, 0, 2300), [(1000, Some(1300)), (2000, None)]);
+    assert_eq!(outages(&panel, &all, 0, 2300), [(2000, None)], "of both, the last one");
+    let both = &digest(&panel, &all, 0, 2300).outages.lines[0];
+    assert_eq!((both.count, both.lasted.as_secs()), (2, 600));
     assert_eq!(outages(&panel, &all, 1300, 2300), [(2000, None)]);
     let off = RuleConfig { receivers: Some(Vec::new()), ..RuleConfig::default() };
     assert_eq!(outages(&panel, &rules(&[("target_down", off)]), 0, 2300), []);
@@ -218,9 +222,110 @@ fn pieces_of_an_outage_are_one() {
         }
         let found = digest(&panel, &rules(&[]), 0, 2000).outages;
         let secs = |time: Timestamp| time.since(BEGIN).as_secs();
-        let told = found.lines.iter().map(|line| (secs(line.since), secs(line.until.unwrap())));
-        assert_eq!(told.collect::<Vec<_>>(), expected, "{pieces:?}");
+        let told = found.lines.iter().map(|line| (secs(line.since), secs(line.until.unwrap()), line.count));
+        let last = expected.last().map(|(since, until)| (*since, *until, expected.len()));
+        assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(last), "{pieces:?}");
+        let lasted = found.lines.iter().map(|line| line.lasted.as_secs()).sum::<u64>();
+        assert_eq!(lasted, expected.iter().map(|(since, until)| until - since).sum::<u64>());
     }
+}
+
+#[test]
+fn outages_of_all_kinds_are_listed_by_subject() {
+    let mut panel = panel();
+    panel.poll(at(0));
+    let outbound =
+        |label: &str, up| Outbound { label: label.into(), up, uplink: None, downlink: None, latency: None };
+    let credential = |label: &str, available| Credential {
+        label: label.into(),
+        available: Some(available),
+        ..Credential::default()
+    };
+    for (secs, up) in [(100, false), (700, true), (1000, false), (1700, true), (2000, false), (2900, false)] {
+        panel.report.nodes = Arc::default();
+        let node = Node::named("DE-1", if up { NodeStatus::Connected } else { NodeStatus::Error });
+        panel.report.merge(Fact::Nodes(vec![node]), at(secs));
+        // Whether it is up is not known at first, and one is removed while it is down.
+        let warp = outbound("warp", (secs > 100).then_some(up));
+        let listed = if secs < 2900 { vec![warp, outbound("old", Some(secs < 2000))] } else { vec![warp] };
+        panel.report.merge(Fact::Outbounds(listed), at(secs));
+        let keys = vec![credential("claude-1", up), credential("fine", true)];
+        panel.report.merge(Fact::Credentials(keys), at(secs));
+    }
+    let found = digest(&panel, &rules(&[]), 0, 2900).outages;
+    let line = |line: &Outages| {
+        let name = line.subject.name().unwrap();
+        format!("{name} {} {} {}", line.count, line.lasted.as_secs(), line.until.is_none())
+    };
+    assert_eq!(
+        found.lines.iter().map(line).collect::<Vec<_>>(),
+        ["DE-1 3 2200 true", "claude-1 1 2800 true", "warp 2 1600 true", "old 1 900 false"],
+        "what comes back for less than its rule waits is still down"
+    );
+    let voice = Voice::new(Language::En, TimeZone::UTC, "");
+    let found = of([&panel.report], &rules(&[]), ("ops", &Tops::default()), None, BEGIN, at(2900));
+    let digest = notice(("ops", &voice), &found, at(2900).wall, BEGIN, at(2900).wall).digest.unwrap();
+    assert_eq!(digest.title, "Daily digest, 18 November 2026: 7 outages");
+    assert_eq!(
+        digest.sections[0].lines[..2],
+        [
+            "node DE-1 is down since 18 November 2026, 11:40 UTC, for 15 min so far \
+             (the last of 3 outages, 36 min 40 s altogether)",
+            "credential claude-1 is not available since 18 November 2026, 11:08 UTC, for 46 min 40 s so far",
+        ]
+    );
+}
+
+/// What users of `home` used yesterday.
+fn used(clock: &Clock, of: &[(&str, u64)]) -> History {
+    let usage = History::in_memory(clock, TimeZone::UTC);
+    let moves = |at: Timestamp, times: u64| {
+        let one = |(name, bytes): &(&str, u64)| Move {
+            name: (*name).into(),
+            owner: None,
+            before: Some(0),
+            total: bytes * times,
+            last_read: Some(at),
+            may_be_reset: false,
+            is_falling: false,
+        };
+        of.iter().map(one).collect()
+    };
+    let yesterday = BEGIN.saturating_sub(Duration::from_secs(DAY));
+    usage.saw("home", Counted::Users, moves(yesterday, 1), Duration::from_secs(600), yesterday);
+    usage.saw("home", Counted::Users, moves(BEGIN, 1000), Duration::from_secs(600), BEGIN);
+    usage.write_and_wait();
+    usage
+}
+
+#[test]
+fn the_users_with_the_most_traffic_of_yesterday_are_listed() {
+    let clock = Clock::starting_at(BEGIN);
+    let usage =
+        used(&clock, &[("ann", 5 << 30), ("bob", 7 << 30), ("test-1", 9 << 30), ("cy", 1), ("idle", 0)]);
+    let panel = panel();
+    let top = |rules: &Rules, most: usize, pseudonym: Option<&Pseudonym>| {
+        let ask = AskTop::of([&panel.report], rules, "ops", most)?;
+        let tops = ask.read(&usage).unwrap();
+        let found = of([&panel.report], rules, ("ops", &tops), pseudonym, BEGIN, at(0));
+        let digest = notice(("ops", &Voice::default()), &found, BEGIN, BEGIN, BEGIN).digest.unwrap();
+        assert!(found.iter().all(OfTarget::has_no_news));
+        Some(text(&digest))
+    };
+    let nothing = "Nothing to report\n- Nothing has changed since 18 November 2026, 11:06 UTC, and no user expires \
+                   soon or is near the data limit.\n";
+    let list = |lines: &str| Some(format!("{nothing}home: most traffic on 17 November 2026\n{lines}"));
+    assert_eq!(top(&rules(&[]), 2, None), list("- test-1: 9 GiB\n- bob: 7 GiB\n"));
+    assert_eq!(top(&rules(&[]), 0, None), None);
+    // Of no interest, or for another receiver.
+    let exclude = RuleConfig { exclude: vec!["test-*".into()], ..RuleConfig::default() };
+    let without = rules(&[("user_expiry", exclude.clone()), ("user_quota", exclude)]);
+    assert_eq!(top(&without, 20, None), list("- bob: 7 GiB\n- ann: 5 GiB\n- cy: 1 B\n"));
+    let others = RuleConfig { receivers: Some(vec!["oncall".into()]), ..RuleConfig::default() };
+    let for_others = rules(&[("user_expiry", others.clone()), ("user_quota", others)]);
+    assert_eq!(top(&for_others, 20, None), None);
+    let pseudonym: Pseudonym = Box::new(|name| format!("#{}", name.len()));
+    assert_eq!(top(&rules(&[]), 1, Some(&pseudonym)), list("- #6: 9 GiB\n"));
 }
 
 #[test]
@@ -258,7 +363,7 @@ fn a_digest_says_it_in_words() {
     panel.poll(at(500));
     panel.report.journal.target_was(false, at(600));
     panel.report.journal.target_was(false, at(900));
-    let found = of([&panel.report], &rules(&[]), "ops", None, BEGIN, at(960));
+    let found = of([&panel.report], &rules(&[]), ("ops", &Tops::default()), None, BEGIN, at(960));
     let voice = Voice::new(Language::En, TimeZone::UTC, "");
     let digest = notice(("ops", &voice), &found, at(900).wall, BEGIN, at(960).wall).digest.unwrap();
     assert_eq!(

@@ -10,6 +10,8 @@ pub struct DigestTime {
     pub zone: TimeZone,
     /// Whether a day with nothing to say gets a digest, too.
     pub empty: bool,
+    /// The most users of each target that are listed by their traffic.
+    pub top: usize,
 }
 
 impl DigestTime {
@@ -59,7 +61,7 @@ mod tests {
             ("Pacific/Apia", 540, "2011-12-29T19:00:00Z", "2011-12-30T19:00:00Z"),
         ];
         for (zone, at, then, expected) in cases {
-            let daily = DigestTime { at, zone: TimeZone::get(zone).unwrap(), empty: false };
+            let daily = DigestTime { at, zone: TimeZone::get(zone).unwrap(), empty: false, top: 0 };
             assert_eq!(daily.after(time(then)), Some(time(expected)), "{zone} {at} {then}");
         }
     }

@@ -1,4 +1,4 @@
-use super::content::{Listed, OfTarget, Outage, Reset};
+use super::content::{Listed, OfTarget, Outages, Reset, Top};
 use crate::{
     model::{Digest, DigestSection, Timestamp},
     wording::Voice,
@@ -22,7 +22,7 @@ pub(super) fn digest(found: &[OfTarget], times: Times, voice: &Voice) -> Digest 
     if is_late {
         sections.push(alone("digest-heading-late", voice.digest_late(due, since)));
     }
-    if found.is_empty() {
+    if found.iter().all(OfTarget::has_no_news) {
         sections.push(alone("digest-heading-nothing", voice.digest_nothing(since)));
     }
     for of_target in found {
@@ -30,19 +30,28 @@ pub(super) fn digest(found: &[OfTarget], times: Times, voice: &Voice) -> Digest 
     }
     let count = |of: fn(&OfTarget) -> usize| found.iter().map(of).sum();
     let counts = [
-        ("digest-count-outages", count(|of_target| of_target.outages.len())),
+        ("digest-count-outages", count(outages)),
         ("digest-count-expiring", count(|of_target| of_target.expiring.len())),
         ("digest-count-used", count(|of_target| of_target.nearly_used_up.len())),
     ];
     Digest { title: voice.digest_title(now, &counts), sections }
 }
 
-fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 7] {
-    let OfTarget { target, outages, expiring, nearly_used_up, renewed, reset, new, gone } = found;
+/// How often anything was down.
+fn outages(found: &OfTarget) -> usize {
+    let listed: usize = found.outages.lines.iter().map(|outages| outages.count).sum();
+    listed.saturating_add(found.outages.more)
+}
+
+fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 8] {
+    let OfTarget { target, outages, expiring, nearly_used_up, renewed, reset, new, gone, top } = found;
     let heading = |id: &str| voice.digest_heading(id, target);
-    let outage = |Outage { node, since, until }: &Outage| {
-        voice.digest_outage(target, node.as_deref(), *since, *until, now)
+    let outage = |Outages { subject, since, until, count, lasted }: &Outages| {
+        let last = voice.digest_outage(target, subject, *since, *until, now);
+        if *count > 1 { voice.digest_outages(&last, *count, *lasted) } else { last }
     };
+    let top = top.as_ref().map_or_else(Top::default, Top::clone);
+    let used = Listed { lines: top.users, more: 0 };
     let of_reset = |Reset { user, used, used_before, limit, limit_before }: &Reset| {
         voice.digest_reset(user, (*used, *used_before), (*limit, *limit_before))
     };
@@ -59,6 +68,9 @@ fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 7] 
         list(heading("digest-heading-reset"), reset, of_reset),
         list(heading("digest-heading-new"), new, name),
         list(heading("digest-heading-gone"), gone, name),
+        list(voice.digest_heading_top(target, top.day), &used, |line| {
+            voice.digest_used(&line.user, line.bytes)
+        }),
     ]
 }
 

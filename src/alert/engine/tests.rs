@@ -39,6 +39,7 @@ pub(super) fn route(receiver: &str) -> Route {
         voice: Voice::default(),
         standing: false,
         digest: None,
+        statements: Vec::new(),
     }
 }
 

@@ -1,16 +1,12 @@
 //! Questions about outbounds.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::crossing::{Crossing, Judged, Switch};
 use crate::{
     alert::rule::Rule,
-    model::{Moment, Part, Reading, Report},
+    model::{Moment, OutboundHistory, Part, Reading, Report},
 };
-
-/// A core forgets its probes when it starts, and may take a while for the next. An outbound that is not probed for this
-/// long is not to be probed any more.
-const NOT_PROBED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn outbound_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let (mut judged, mut crossings) = (Vec::new(), Vec::new());
@@ -24,7 +20,7 @@ pub(super) fn outbound_down(rule: &Rule, report: &Report, now: Moment) -> (Judge
                 crossings.push(Crossing::of_reads(&outbound.label, &history.reads, failure, rule.for_, now));
                 Switch::On
             }
-            _ if unprobed >= Some(NOT_PROBED_AFTER) => Switch::Off,
+            _ if unprobed >= Some(OutboundHistory::NOT_PROBED_AFTER) => Switch::Off,
             _ => Switch::Unknown,
         };
         judged.push((Arc::clone(&outbound.label), switch));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    alert::{digest::DigestTime, state::Alert},
+    alert::{digest::DigestTime, state::Alert, statement::Statement},
     model::Severity,
     wording::Voice,
 };
@@ -30,6 +30,8 @@ pub struct Route {
     pub standing: bool,
     /// Absent: it gets no digest, and what that would say is sent as it comes.
     pub digest: Option<DigestTime>,
+    /// The monthly statements that it gets.
+    pub statements: Vec<Statement>,
 }
 
 /// Alerts that were held back, and messages that were not needed, by reason.

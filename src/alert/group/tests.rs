@@ -35,6 +35,7 @@ impl Desk {
             voice: Voice::default(),
             standing: false,
             digest: None,
+            statements: Vec::new(),
         };
         Desk {
             rules: Rules::new(&AlertingConfig { rules: rules.into(), ..config() }).unwrap(),

@@ -199,11 +199,15 @@ fn mailbox(value: &DeValue<'_>) -> Result<(String, Mailbox), String> {
 }
 
 fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
-    let to = table.take_list("to", mailbox);
-    if to.is_absent() {
+    if !table.has_key("to") {
         table.refuse("to", "missing; write to = \"ops@example.com\", or a list of addresses");
     }
-    let to = to.given()?;
+    read_addresses(table).map(|to| to.value)
+}
+
+/// Takes `to`, a list of addresses, each once.
+pub(in crate::config) fn read_addresses(table: &mut Table<'_, '_>) -> Option<Placed<Vec<String>>> {
+    let to = table.take_list("to", mailbox).given()?;
     if to.value.is_empty() {
         table.reading.refuse(&to.place, "an empty list; write at least one address");
     }
@@ -215,7 +219,7 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
         }
         texts.push(text);
     }
-    Some(texts)
+    Some(Placed { value: texts, place: to.place })
 }
 
 /// `is_clear`: the login would cross the network unencrypted.

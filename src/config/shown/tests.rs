@@ -189,6 +189,13 @@ routing_key = "canary00canary00canary00canary00"
 url = "https://events.example.com/canary-events"
 [pagerduty.pager-by-file]
 routing_key_file = "canary-routing-key-file"
+[statement.reseller]
+receiver = "ops"
+to = "Canary-Reseller <canary-reseller@example.com>"
+target = "home"
+admin = "canary-statement-admin"
+day = 3
+at = "10:00"
 [alert.user_expiry]
 subjects = ["canary-subject-*"]
 exclude = ["canary-excluded-*"]

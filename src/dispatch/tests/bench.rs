@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, Sleep, sleep},
@@ -33,7 +34,7 @@ use crate::{
     notify::{
         HealthByReceiver, Rate, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
-    store::{Batch, ByHand, Settlement, Written},
+    store::{Batch, ByHand, Settlement, Usage, Written},
     telemetry::Telemetry,
 };
 
@@ -82,6 +83,8 @@ pub(super) struct Bench {
     pub(super) names: Named,
     pub(super) pace: &'static [Rate],
     pub(super) panel: Panel,
+    /// The history of use, which outlives processes.
+    pub(super) usage: Usage,
     pub(super) disk: ByHand,
     /// How long a change takes.
     pub(super) disk_takes: Duration,
@@ -124,6 +127,7 @@ pub(super) fn route(receiver: &str) -> Route {
         voice: Voice::default(),
         standing: false,
         digest: None,
+        statements: Vec::new(),
     }
 }
 
@@ -178,6 +182,7 @@ impl Bench {
             names: Named::All,
             pace: &[],
             panel: Panel::new("home"),
+            usage: Usage::in_memory(&Clock::starting_at(BEGIN), TimeZone::UTC),
             disk: ByHand::new(),
             disk_takes: Duration::ZERO,
             disk_sleeps: None,
@@ -257,6 +262,7 @@ impl Bench {
             alerts,
             reread: HashMap::new(),
             store: self.disk.store(),
+            usage: self.usage.clone(),
             telemetry,
             clock,
             beat: Beat::default(),

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use super::bench::{Bench, HOUR, MINUTE, SECOND, unavailable, yes};
 use crate::{
     alert::{config::RuleConfig, digest::DigestTime},
-    model::{Notice, Severity, Timestamp, UserStatus},
+    model::{Move, Notice, Severity, Timestamp, UserStatus},
+    store::Counted,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -18,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const NINE: Duration = Duration::from_secs(21 * 3600 + 53 * 60 + 20);
 
 fn daily() -> Option<DigestTime> {
-    Some(DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false })
+    Some(DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false, top: 10 })
 }
 
 /// A receiver with digests, and a user who is about to use up the quota.
@@ -119,6 +120,44 @@ async fn a_day_with_nothing_is_skipped_unless_it_is_wanted() {
         let states = bench.disk.loaded().receivers;
         assert!(states[0].1.last_digest.is_some_and(|last| last.since(bench.wall(NINE)) < MINUTE));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_lists_who_used_the_most_and_is_not_sent_for_that_alone() {
+    for empty in [false, true] {
+        let mut bench = bench();
+        bench.panel.uses("ann", 10);
+        bench.routes[0].digest = daily().map(|daily| DigestTime { empty, ..daily });
+        bench.start();
+        until(&mut bench, HOUR).await;
+        let used = bob_has_used(3 << 30, Some(0), bench.wall(HOUR));
+        bench.usage.saw("home", Counted::Users, vec![used], HOUR, bench.wall(HOUR));
+        until(&mut bench, NINE + HOUR).await;
+        assert_eq!(taken(&bench, "ops").len(), usize::from(empty));
+        // One with news has the list, too.
+        bench.panel.uses("ann", 85);
+        bench.kill();
+        bench.start();
+        until(&mut bench, NINE + DAY - HOUR).await;
+        let used = bob_has_used(5 << 30, None, bench.wall(HOUR));
+        bench.usage.saw("home", Counted::Users, vec![used], HOUR, bench.wall(NINE));
+        until(&mut bench, NINE + DAY + HOUR).await;
+        let sent = bench.sent("ops");
+        let digests: Vec<_> = sent.iter().filter_map(|sent| sent.notice.digest.as_ref()).collect();
+        let last = digests.last().unwrap().sections.last().unwrap();
+        assert_eq!(last.heading, "home: most traffic on 19 November 2026");
+        assert_eq!(last.lines, ["bob: 2 GiB"]);
+        if let [first, _] = &digests[..] {
+            let section = first.sections.last().unwrap();
+            assert_eq!(section.heading, "home: most traffic on 18 November 2026");
+            assert_eq!(section.lines, ["bob: 3 GiB"]);
+        }
+    }
+}
+
+fn bob_has_used(total: u64, before: Option<u64>, last_read: Timestamp) -> Move {
+    let (name, last_read) = ("bob".into(), Some(last_read));
+    Move { name, owner: None, before, total, last_read, may_be_reset: false, is_falling: false }
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,8 +356,12 @@ async fn receivers_have_their_own_hours() {
     let seen = Arc::new(Mutex::new(Vec::<Timestamp>::new()));
     bench.panel.uses("ann", 85);
     bench.routes[0].digest = daily();
-    bench.routes[1].digest =
-        Some(DigestTime { at: 7 * 60 + 30, zone: TimeZone::get("Asia/Shanghai").unwrap(), empty: false });
+    bench.routes[1].digest = Some(DigestTime {
+        at: 7 * 60 + 30,
+        zone: TimeZone::get("Asia/Shanghai").unwrap(),
+        empty: false,
+        top: 0,
+    });
     let noted = Arc::clone(&seen);
     bench.answers("desk", move |attempt| {
         noted.lock().unwrap().push(attempt.notice.created_at);

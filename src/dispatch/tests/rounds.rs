@@ -3,6 +3,7 @@
 use crate::model::Named;
 use std::{sync::Arc, time::Duration};
 
+use jiff::tz::TimeZone;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{self, sleep},
@@ -21,7 +22,7 @@ use crate::{
     clock::{Beat, Beats, Clock},
     model::{Notice, Part},
     notify::{HealthByReceiver, Receiver, Retry, SendReason, scripted::Scripted},
-    store::{Loaded, Store},
+    store::{Loaded, Store, Usage},
     telemetry::Telemetry,
 };
 
@@ -241,6 +242,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         alerts,
         reread: rereads(),
         store,
+        usage: Usage::in_memory(&clock, TimeZone::UTC),
         telemetry: telemetry.clone(),
         clock: clock.clone(),
         beat,

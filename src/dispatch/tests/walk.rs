@@ -458,6 +458,7 @@ impl Settings {
             voice: Voice::default(),
             standing: false,
             digest: None,
+            statements: Vec::new(),
         };
         RECEIVERS.iter().filter(|spec| self.receivers.contains(spec.name)).map(route).collect()
     }
@@ -510,7 +511,7 @@ impl Process {
     async fn round(&mut self, disk: &mut Disk, pace: Pace) -> Result<bool, Dead> {
         let heard = std::mem::take(&mut self.heard);
         let now = self.clock.now();
-        let Round { batch, letters, reread: _, answers: _, silenced: _, more } =
+        let Round { batch, letters, reread: _, answers: _, silenced: _, asks: _, more } =
             self.dispatcher.round(heard, Some(&self.board.view()), pace, now);
         self.dispatcher.show(now);
         if !batch.is_empty() {

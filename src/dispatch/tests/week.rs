@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     alert::{
-        digest::{self, DigestTime},
+        digest::{self, DigestTime, Tops},
         engine::{Engine, Rows},
         group::{Composed, Outcome, Pick, Route, Size},
         testing::{BEGIN, Panel, at, config},
@@ -133,7 +133,7 @@ fn tell(engine: &mut Engine, routes: &[Route], now: Moment, mut sent: impl FnMut
 fn messages_of_a_week() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (users, days) = (number("USERS", 20_000), number("DAYS", 7));
-    let daily = DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false };
+    let daily = DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false, top: 0 };
     let routes = [route("off", None), route("on", Some(daily.clone()))];
     let mut engine = Engine::new(&config(), routes.to_vec(), &Rows::default(), at(0)).unwrap();
     let mut all = Panel20k::new(usize::try_from(users).unwrap(), BEGIN);
@@ -167,7 +167,7 @@ fn messages_of_a_week() {
             tell(&mut engine, &routes, now, |receiver, notice| count(receiver, notice, secs));
         }
         if let Some(due) = daily.after(covered).filter(|due| *due <= now.wall) {
-            let found = engine.digest("on", covered, None, now);
+            let found = engine.digest(("on", &Tops::default()), covered, None, now);
             count(1, &digest::notice(("on", &routes[1].voice), &found, due, covered, now.wall), secs);
             covered = now.wall;
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Fact, NamedUsers, Report, Unreadable, UserFacts, WalkEnd, WholeList};
+use crate::model::{CredentialStatus, Fact, NamedUsers, Report, Unreadable, UserFacts, WalkEnd, WholeList};
 
 const DAY: u64 = 86_400;
 
@@ -247,6 +247,46 @@ fn nodes_that_are_switched_off_or_removed_are_not_down_any_more() {
     assert_eq!(open(&journal), "abc");
     journal.nodes_were(&[node("a", NodeStatus::Disabled)], &["c".into()], at(100));
     assert_eq!(open(&journal), "c");
+}
+
+#[test]
+fn of_outbounds_and_credentials_an_unknown_state_changes_nothing() {
+    let mut journal = Journal::default();
+    journal.keep(Some(wall(0)), at(0));
+    let (warp, proxy): (Arc<str>, Arc<str>) = ("warp".into(), "proxy".into());
+    let open = |journal: &Journal, sort| {
+        let open = journal.logs.get(&sort).into_iter().flat_map(|log| log.open());
+        open.map(|name| name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    for (secs, states, is_whole, expected) in [
+        (0, [Some(false), Some(false)], true, ""),
+        (60, [Some(false), None], true, "warp"),
+        (90, [None, Some(false)], true, "proxy warp"),
+        (120, [None, Some(true)], true, "warp"),
+    ] {
+        let listed = [(&warp, states[0]), (&proxy, states[1])].into_iter().collect();
+        journal.outbounds_were(&listed, is_whole, at(secs));
+        assert_eq!(open(&journal, Sort::OutboundOutage), expected, "{secs}");
+    }
+    journal.outbounds_were(&[(&proxy, Some(true))].into_iter().collect(), false, at(150));
+    assert_eq!(open(&journal, Sort::OutboundOutage), "warp", "it may be in a row that was left out");
+    journal.outbounds_were(&[(&proxy, Some(true))].into_iter().collect(), true, at(180));
+    assert_eq!(open(&journal, Sort::OutboundOutage), "");
+
+    let credential =
+        |available, status| Credential { label: "key".into(), available, status, ..Credential::default() };
+    journal.credentials_were(&[credential(Some(false), None)], true, at(200));
+    journal.credentials_were(&[credential(Some(false), None)], true, at(300));
+    assert_eq!(open(&journal, Sort::CredentialOutage), "key");
+    let rows = journal.take_changes().unwrap().rows;
+    let mut next = Journal::default();
+    next.keep(Some(wall(0)), at(300));
+    next.restore(&rows);
+    assert_eq!(open(&next, Sort::CredentialOutage), "key", "after a restart");
+    next.credentials_were(&[credential(None, None)], true, at(400));
+    assert_eq!(open(&next, Sort::CredentialOutage), "key");
+    next.credentials_were(&[credential(Some(false), Some(CredentialStatus::Disabled))], true, at(500));
+    assert_eq!(open(&next, Sort::CredentialOutage), "");
 }
 
 #[test]

@@ -79,6 +79,8 @@ pub struct DigestConfig {
     pub zone: Option<String>,
     /// Whether a day with nothing to say gets a digest, too.
     pub empty: bool,
+    /// The most users of each target that are listed by their traffic.
+    pub top: usize,
 }
 
 impl Default for ReceiverConfig {

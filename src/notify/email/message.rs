@@ -5,13 +5,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::message::{
-    Mailbox, Mailboxes, Message, MessageBuilder, MultiPart, SinglePart,
-    header::{self, HeaderName, HeaderValue},
+    Attachment, Body, Mailbox, Mailboxes, Message, MessageBuilder, MultiPart, SinglePart,
+    header::{self, ContentTransferEncoding, HeaderName, HeaderValue},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
-    model::{Notice, NoticeStatus, Severity},
+    model::{Enclosure, Notice, NoticeStatus, Severity},
     notify::words::{Action, Link, NAMED, Row, Section, Words},
     wording::Voice,
 };
@@ -42,27 +42,52 @@ impl Letterhead {
         let words = Words::of(notice, &self.voice);
         let refused = |err: lettre::error::Error| format!("the mail cannot be written: {err}");
 
-        let body = MultiPart::alternative()
+        let mut body = MultiPart::alternative()
             .boundary(digest(&["boundary", &notice.id]))
             .singlepart(SinglePart::plain(text(&words)))
             .singlepart(SinglePart::html(html(&words)));
-        let full = self.headers(notice, &words.subject).multipart(body).map_err(refused)?;
+        if let Some(Enclosure { file, csv, .. }) = &notice.enclosure {
+            let table = header::ContentType::parse("text/csv; charset=utf-8")
+                .map_err(|err| format!("the mail cannot be written: {err}"))?;
+            // Not as text, whose ends of lines servers may change.
+            let csv = Body::new_with_encoding(csv.clone().into_bytes(), ContentTransferEncoding::Base64)
+                .map_err(|_| "the table cannot be encoded")?;
+            body = MultiPart::mixed()
+                .boundary(digest(&["enclosure", &notice.id]))
+                .multipart(body)
+                .singlepart(Attachment::new(file.clone()).body(csv, table));
+        }
+        let full = self.headers(notice, &words.subject)?.multipart(body).map_err(refused)?;
         let minimal = self
-            .headers(notice, &words.plain_subject)
+            .headers(notice, &words.plain_subject)?
             .singlepart(SinglePart::plain(minimal(&words, &self.voice)))
             .map_err(refused)?;
         let named = notice.names(NAMED);
         Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted(), named })
     }
 
-    fn headers(&self, notice: &Notice, subject: &str) -> MessageBuilder {
+    /// Whom a notice goes to.
+    ///
+    /// # Errors
+    /// None for an accepted configuration; the text is for logs.
+    pub(super) fn to(&self, notice: &Notice) -> Result<Vec<Mailbox>, String> {
+        match &notice.enclosure {
+            Some(Enclosure { to, .. }) if !to.is_empty() => {
+                let wrong = |_| "an address of the statement cannot be used".to_owned();
+                to.iter().map(|address| address.parse().map_err(wrong)).collect()
+            }
+            _ => Ok(self.to.clone()),
+        }
+    }
+
+    fn headers(&self, notice: &Notice, subject: &str) -> Result<MessageBuilder, String> {
         let domain = self.from.email.domain();
         let thread = format!("<{}@{domain}>", digest(&["thread", &notice.receiver, &notice.group]));
-        let to: Mailboxes = self.to.iter().cloned().collect();
+        let to: Mailboxes = self.to(notice)?.into_iter().collect();
         let since_epoch = u64::try_from(notice.created_at.as_secs()).unwrap_or(0);
         // The header's format ends with the year 9999.
         let date = UNIX_EPOCH + Duration::from_secs(since_epoch.min(253_402_300_799));
-        Message::builder()
+        let headers = Message::builder()
             .date(date)
             .from(self.from.clone())
             .mailbox(header::To::from(to))
@@ -75,7 +100,8 @@ impl Letterhead {
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
-            ))
+            ));
+        Ok(headers)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{answer, bad_data, mistake, rfc3339};
 use crate::{
     exposition::UserLabels,
-    model::{Day, Marks, Month, Report, Timestamp},
+    model::{Day, Marks, Month, Report, Timestamp, words::csv_cell},
     server::seen::Seen,
     store::{By, SubjectKind, Usage, UsageError, UsagePlace, UsageQuery, UsageRow},
 };
@@ -365,21 +365,11 @@ pub fn usage_csv(lines: impl IntoIterator<Item = UsageLine>) -> String {
     let mut text = String::from("period,target,kind,name,used,unit,gap,reset\r\n");
     for line in lines {
         let UsageLine { period, target, kind, name, used, unit, gap, reset } = &line;
-        let [period, target, kind, name, unit] = [period, target, kind, name, unit].map(|text| cell(text));
+        let [period, target, kind, name, unit] =
+            [period, target, kind, name, unit].map(|text| csv_cell(text));
         text.push_str(&format!("{period},{target},{kind},{name},{used},{unit},{gap},{reset}\r\n"));
     }
     text
-}
-
-/// A name as a cell. Spreadsheets would take one that begins like a formula for one, so an apostrophe comes before it.
-fn cell(text: &str) -> Cow<'_, str> {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']);
-    let is_plain = !is_formula && !text.contains([',', '"', '\r', '\n', ';', '\'']);
-    if is_plain {
-        return text.into();
-    }
-    let before = if is_formula { "'" } else { "" };
-    format!("\"{before}{}\"", text.replace('"', "\"\"")).into()
 }
 
 #[cfg(test)]

@@ -163,13 +163,14 @@ fn of_all(
     Ok(())
 }
 
-/// What each subject of a kind used in the periods together, the most first; at most so many.
+/// What each subject of a kind that `is_one` accepts used in the periods together, the most first; at most so many.
 pub(super) fn sums(
     connection: &Connection,
     (target, kind): (&str, SubjectKind),
     by: By,
     periods: RangeInclusive<i32>,
     most: usize,
+    is_one: impl Fn(&str) -> bool,
 ) -> Result<Vec<UsageSum>, Fault> {
     let Some(target) = schema::target(connection, target)? else { return Ok(Vec::new()) };
     let (sum, until) = ids_of(target);
@@ -194,15 +195,16 @@ pub(super) fn sums(
     let mut find = connection.prepare_cached("SELECT name FROM subjects WHERE id = ? AND kind = ?")?;
     let mut found = Vec::new();
     for (subject, (used, marks)) in sums {
-        let name = match (subject == sum, kind == SubjectKind::Target) {
+        if found.len() >= most {
+            break;
+        }
+        let name: Option<String> = match (subject == sum, kind == SubjectKind::Target) {
             (true, true) => Some(String::new()),
             (false, false) => find.query_row([subject, kind.number()], |row| row.get(0)).optional()?,
             (_, _) => None,
         };
+        let name = name.filter(|name| is_one(name));
         found.extend(name.map(|name| UsageSum { name, used, marks }));
-        if found.len() >= most {
-            break;
-        }
     }
     Ok(found)
 }

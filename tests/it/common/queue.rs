@@ -1,5 +1,6 @@
 //! The dispatcher and a worker for each receiver, run by the test, on a real store.
 
+use jiff::tz::TimeZone;
 use proxymeter::wording::Voice;
 use std::{collections::HashMap, path::Path, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use proxymeter::{
     dispatch::{self, Dispatcher, LAST_ATTEMPT, Link, Shown, Way, Wiring, Worker},
     model::{Notice, ReceiverTrouble, Severity},
     notify::{self, HealthByReceiver},
-    store::{Batch, Loaded, Message, Store},
+    store::{Batch, Loaded, Message, Store, Usage},
     telemetry::Telemetry,
 };
 use tokio::{
@@ -87,6 +88,7 @@ impl Queue {
             alerts: watch::channel(Arc::default()).0,
             reread: HashMap::new(),
             store: store.clone(),
+            usage: Usage::in_memory(&clock, TimeZone::UTC),
             telemetry: telemetry.clone(),
             clock,
             beat: Beat::default(),
@@ -146,6 +148,7 @@ fn route(receiver: &str) -> Route {
         voice: Voice::default(),
         standing: false,
         digest: None,
+        statements: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use proxymeter::{
     alert::{
-        digest::{self, Expiring, Listed, OfTarget, Outage, Usage},
+        digest::{self, Expiring, Listed, OfTarget, Outages, Usage},
         rule::{KINDS, Kind, Question, Steps},
     },
     http::options::TlsOptions,
@@ -20,7 +20,7 @@ use proxymeter::{
         webhook::Webhook,
     },
     simulator::inbox::{Arrival, Service},
-    wording::{About, Language, Told, Voice},
+    wording::{About, Failing, Language, Told, Voice},
 };
 
 use super::{BEGAN, EARLIER, LATER, NOW, about, firing, over};
@@ -146,15 +146,20 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
 
 /// What a digest says of such a subject; absent: it is in no digest.
 fn in_digest(kind: &Kind) -> Option<Notice> {
-    let outage = |node: Option<&str>| Outage { node: node.map(Arc::from), since: BEGAN, until: Some(NOW) };
+    let outage =
+        |subject| Outages { subject, since: BEGAN, until: Some(NOW), count: 1, lasted: NOW.since(BEGAN) };
     let mut found = OfTarget { target: "home".into(), ..OfTarget::default() };
     match kind.question {
         Question::UserExpiry => found.expiring = one(Expiring { user: "bob".to_owned(), end: LATER }),
         Question::UserQuota => {
             found.nearly_used_up = one(Usage { user: "bob".to_owned(), used: 88 << 30, limit: 100 << 30 });
         }
-        Question::TargetDown => found.outages = one(outage(None)),
-        Question::NodeDown => found.outages = one(outage(Some("DE-1"))),
+        Question::TargetDown => found.outages = one(outage(Failing::Target)),
+        Question::NodeDown => found.outages = one(outage(Failing::Node("DE-1".into()))),
+        Question::OutboundDown => found.outages = one(outage(Failing::Outbound("warp".into()))),
+        Question::CredentialUnavailable => {
+            found.outages = one(outage(Failing::Credential("work".into())));
+        }
         _ => return None,
     }
     Some(digest::notice(("ops", &for_people()), &[found], NOW, EARLIER, NOW))

@@ -106,7 +106,7 @@ async fn a_table_runs_no_formulas() {
     for (name, expected) in
         [("ann", "ann"), ("-1", "\"'-1\""), ("a\nb", "\"a\nb\""), ("@x", "\"'@x\""), ("a-b@c.d", "a-b@c.d")]
     {
-        assert_eq!(cell(name), expected);
+        assert_eq!(csv_cell(name), expected);
     }
 }
 

@@ -1,0 +1,98 @@
+use jiff::{
+    ToSpan,
+    civil::{self, Date},
+    tz::TimeZone,
+};
+
+use crate::model::{Month, Timestamp};
+
+/// `[statement.NAME]`, as its receiver sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub name: String,
+    pub target: String,
+    /// Absent: all users of the target.
+    pub admin: Option<String>,
+    /// Addresses; empty: those of the receiver.
+    pub to: Vec<String>,
+    /// The day of the month, from 1 to 28.
+    pub day: i8,
+    /// Local time, in minutes of the day.
+    pub at: u16,
+    pub zone: TimeZone,
+}
+
+/// The statement that was due last, and when the next one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What it is about.
+    pub month: Month,
+    pub next: Timestamp,
+}
+
+impl Statement {
+    /// Absent only at the end of the calendar.
+    pub fn due(&self, now: Timestamp) -> Option<Due> {
+        let local = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let first = local.date().first_of_month();
+        let this = self.on(first)?;
+        let month = Month::of_year_and_month(first.year().into(), first.month().into());
+        if this > now {
+            return Some(Due { month: month.plus(-2), next: this });
+        }
+        Some(Due { month: month.plus(-1), next: self.on(first.checked_add(1.month()).ok()?)? })
+    }
+
+    /// When the statement is due in a month. A local time that the day has twice is the first of both, and one that it
+    /// leaves out is as much later as the clocks go forward.
+    fn on(&self, first: Date) -> Option<Timestamp> {
+        let day = first.with().day(self.day).build().ok()?;
+        let local =
+            day.to_datetime(civil::Time::midnight()).checked_add(i64::from(self.at).minutes()).ok()?;
+        let instant = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(Timestamp::from_millis(instant.as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_due_once_in_each_month() {
+        let time =
+            |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        for (zone, day, at, now, month, next) in [
+            ("UTC", 1, 540, "2026-12-01T08:59:59Z", "2026-10", "2026-12-01T09:00:00Z"),
+            ("UTC", 1, 540, "2026-12-01T09:00:00Z", "2026-11", "2027-01-01T09:00:00Z"),
+            ("UTC", 1, 540, "2026-12-31T23:59:59Z", "2026-11", "2027-01-01T09:00:00Z"),
+            ("UTC", 1, 540, "2027-01-01T09:00:00Z", "2026-12", "2027-02-01T09:00:00Z"),
+            // February, in a leap year and in another one.
+            ("UTC", 28, 0, "2028-02-28T00:00:00Z", "2028-01", "2028-03-28T00:00:00Z"),
+            ("UTC", 28, 0, "2027-02-27T23:59:00Z", "2026-12", "2027-02-28T00:00:00Z"),
+            ("UTC", 1, 0, "2028-02-29T12:00:00Z", "2028-01", "2028-03-01T00:00:00Z"),
+            ("Asia/Shanghai", 1, 540, "2026-12-01T01:00:00Z", "2026-11", "2027-01-01T01:00:00Z"),
+            // It is another month already.
+            ("Asia/Shanghai", 1, 0, "2026-11-30T16:00:00Z", "2026-11", "2026-12-31T16:00:00Z"),
+            ("America/Los_Angeles", 1, 540, "2026-12-01T16:59:00Z", "2026-10", "2026-12-01T17:00:00Z"),
+            ("Asia/Tehran", 1, 540, "2026-12-01T05:30:00Z", "2026-11", "2027-01-01T05:30:00Z"),
+            // The clocks go forward and back on 1 November and 8 March.
+            ("America/New_York", 1, 540, "2026-10-31T12:00:00Z", "2026-09", "2026-11-01T14:00:00Z"),
+            ("America/New_York", 8, 150, "2026-03-08T06:00:00Z", "2026-01", "2026-03-08T07:30:00Z"),
+            ("America/New_York", 1, 90, "2026-11-01T05:29:00Z", "2026-09", "2026-11-01T05:30:00Z"),
+            ("America/New_York", 1, 90, "2026-11-01T06:30:00Z", "2026-10", "2026-12-01T06:30:00Z"),
+        ] {
+            let statement = Statement {
+                name: "ali".into(),
+                target: "home".into(),
+                admin: None,
+                to: Vec::new(),
+                day,
+                at,
+                zone: TimeZone::get(zone).unwrap(),
+            };
+            let due = Due { month: month.parse().unwrap(), next: time(next) };
+            assert_eq!(statement.due(time(now)), Some(due), "{zone} {day} {at} {now}");
+        }
+    }
+}
