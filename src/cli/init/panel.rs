@@ -46,7 +46,7 @@ pub(super) struct PanelFlags {
     #[arg(long, value_name = "FILE", requires = "username")]
     login_secret_file: Option<PathBuf>,
     /// File with the API token of 3x-ui, the API key of PasarGuard, or the management key of CLIProxyAPI.
-    #[arg(long, value_name = "FILE", conflicts_with = "username")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "totp_secret_file", "login_secret_file"])]
     token_file: Option<PathBuf>,
     /// SHA-256 of the certificate to trust, such as a self-signed one: 64 hex digits, with or without colons.
     #[arg(long, value_name = "SHA256", value_parser = pin)]
