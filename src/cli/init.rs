@@ -104,7 +104,8 @@ impl Init {
             return Ok(None);
         }
         let question = format_args!("{file} exists. Add a panel to it, and keep what it has");
-        if !self.add && !(dialog.asks() && dialog.agrees(question, true).await?) {
+        let adds = self.add || dialog.asks() && dialog.agrees(question, true).await?;
+        if !adds {
             return Err(FileError::Exists(self.file.clone()).into());
         }
         let existing = Existing::read(&self.file, &env);
