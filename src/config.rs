@@ -272,6 +272,11 @@ impl Config {
         self.targets.len() + self.elsewhere.len()
     }
 
+    /// The text that it was read from, which may hold secrets.
+    pub fn text(&self) -> &Secret {
+        &self.source.1
+    }
+
     fn all_targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.iter().chain(&self.elsewhere)
     }

@@ -14,8 +14,8 @@ use proxymeter::{
     },
     http::options::TlsOptions,
     model::{
-        AlertState, Expiry, Identity, Moment, Named, Notice, Outcome, Part, PartState, Rates, Report,
-        Severity, System, Timestamp, User, Users,
+        AlertState, Expiry, Identity, MOST_SILENCES, Moment, Named, Notice, Outcome, Part, PartState, Rates,
+        Report, Severity, Silence, SilenceChange, System, Timestamp, User, Users,
     },
     notify::{
         email::{
@@ -195,6 +195,52 @@ fn round_changed(bencher: Bencher<'_, '_>) {
     let reports = [topped_up(USERS), report(USERS, |_, _| {})];
     let mut engine = engine();
     engine.observe_reports(&[Arc::clone(&reports[1])], NOW);
+    engine.take_output();
+    let mut reports = reports.iter().cycle();
+    bencher.bench_local(|| {
+        engine.observe_reports(&[Arc::clone(reports.next().unwrap())], NOW);
+        engine.tick(NOW);
+        assert_eq!(engine.take_output().alerts.len(), CHANGED);
+        engine.active()
+    });
+}
+
+/// As many silences as there can be, each with an expression that fits no alert.
+fn silenced() -> Engine {
+    let mut engine = engine();
+    for number in 0..MOST_SILENCES {
+        let silence = Silence {
+            id: "".into(),
+            matchers: vec![format!("subject=~user-.*-{number}").parse().unwrap()],
+            starts_at: NOW.wall,
+            ends_at: NOW.wall.saturating_add(DAY),
+            updated_at: NOW.wall,
+            created_by: "ann".into(),
+            comment: "the move".into(),
+        };
+        engine.change_silences(SilenceChange::Put(silence), NOW).unwrap();
+    }
+    engine
+}
+
+/// The round in which a tenth of the alerts are new to the silences.
+#[divan::bench]
+fn round_silenced_first(bencher: Bencher<'_, '_>) {
+    let first = report(USERS / 10, |_, _| {});
+    bencher.with_inputs(silenced).bench_local_values(|mut engine| {
+        engine.observe_reports(&[Arc::clone(&first)], NOW);
+        engine.tick(later(60));
+        engine
+    });
+}
+
+/// The same round as `round_changed`, with silences and a tenth of the alerts.
+#[divan::bench]
+fn round_silenced(bencher: Bencher<'_, '_>) {
+    let reports = [topped_up(USERS / 10), report(USERS / 10, |_, _| {})];
+    let mut engine = silenced();
+    engine.observe_reports(&[Arc::clone(&reports[1])], NOW);
+    engine.tick(NOW);
     engine.take_output();
     let mut reports = reports.iter().cycle();
     bencher.bench_local(|| {

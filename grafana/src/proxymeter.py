@@ -189,7 +189,7 @@ DASHBOARD = dashboard(
             chart(
                 "Requests to targets",
                 "HTTP requests to each target, logins included.",
-                (8, 8),
+                (6, 8),
                 "reqps",
                 line(rate("target_requests")),
                 min=0,
@@ -197,7 +197,7 @@ DASHBOARD = dashboard(
             chart(
                 "Reads",
                 "Completed reads of each target, successful or not.",
-                (8, 8),
+                (6, 8),
                 "cps",
                 line(f"sum without (part) ({rate('target_polls')})"),
                 min=0,
@@ -205,10 +205,20 @@ DASHBOARD = dashboard(
             chart(
                 "Logins",
                 "Logins tried at each target in an hour. A login that fails is repeated less and less often.",
-                (8, 8),
+                (6, 8),
                 "short",
                 line(over("increase", "target_logins", window="[1h]")),
                 min=0,
+            ),
+            chart(
+                "Walks",
+                "How far each walk through a list of users is. No line: between two walks, and for lists that come in one"
+                " answer.",
+                (6, 8),
+                "percentunit",
+                line(f"{latest('target_walk_users')} / {latest('target_walk_size')}"),
+                min=0,
+                max=1,
             ),
         ),
         row(
@@ -216,7 +226,7 @@ DASHBOARD = dashboard(
             chart(
                 "Duration of attempts",
                 "Half and 95 percent of the attempts to send a notification took at most this long.",
-                (8, 8),
+                (6, 8),
                 "s",
                 line(delivery(0.5), "{{receiver}} p50"),
                 line(delivery(0.95), "{{receiver}} p95"),
@@ -225,7 +235,7 @@ DASHBOARD = dashboard(
             chart(
                 "Attempts and suppressed notifications",
                 "Attempts to send by receiver, and notifications that were not sent by reason.",
-                (8, 8),
+                (6, 8),
                 "cps",
                 line(f"sum by (receiver) ({own_rate('notification_attempts')})", "{{receiver}}"),
                 line(f"sum by (reason) ({own_rate('notifications_suppressed')})", "not sent: {{reason}}", dashed=True),
@@ -235,7 +245,7 @@ DASHBOARD = dashboard(
                 "Heartbeat",
                 "Pings of the dead man's switch, failed ones by reason, and ones that were withheld because the"
                 " daemon is stuck or cannot deliver.",
-                (8, 8),
+                (6, 8),
                 "cps",
                 line(own_rate("heartbeat_attempts"), f"{WHICH} attempts"),
                 line(
@@ -246,6 +256,14 @@ DASHBOARD = dashboard(
                     f"sum by (instance, reason) ({own_rate('heartbeats_withheld')}) > 0",
                     f"{WHICH} withheld: {{{{reason}}}}",
                 ),
+                min=0,
+            ),
+            chart(
+                "Silences",
+                "Silences that hold (active), and those that begin later (pending). The status page shows each.",
+                (6, 8),
+                "short",
+                line(own("silences", 'state!="expired"'), f"{WHICH} {{{{state}}}}"),
                 min=0,
             ),
         ),

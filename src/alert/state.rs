@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::target::Fitting;
 use self::{
     clock_watch::ClockWatch,
     row::{Changes, RowKey},
@@ -360,6 +361,11 @@ impl<'a> Alert<'a> {
     /// What was last shown of it; absent: it has changed since.
     pub(super) fn shown(&self) -> Option<&Arc<ActiveAlert>> {
         self.slot.shown.as_ref()
+    }
+
+    /// Which silences fit it, once `update` has taken in those that are new.
+    pub(super) fn fitting<T>(&self, update: impl FnOnce(&mut Fitting) -> T) -> T {
+        update(&mut self.slot.fitting.borrow_mut())
     }
 
     /// Whether it fires only because it is not re-armed yet.

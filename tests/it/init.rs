@@ -1,5 +1,7 @@
 //! `proxymeter init`: finds out what a system is, writes a configuration for it, and shows no secret.
 
+mod adding;
+mod receivers;
 mod terminal;
 
 use std::{
@@ -116,9 +118,14 @@ fn mode(file: &Path) -> u32 {
 
 /// The configuration, once it is known that nothing is wrong with it.
 fn written(folder: &TempDir) -> String {
+    written_of(folder, 1)
+}
+
+/// The same, of so many targets.
+fn written_of(folder: &TempDir, targets: usize) -> String {
     let Run { code, out, err } = run(folder.path(), "check-config", &[], "");
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
-    assert!(out.starts_with("exporter.toml is valid: 1 targets\n"), "{out}");
+    assert!(out.starts_with(&format!("exporter.toml is valid: {targets} targets\n")), "{out}");
     fs::read_to_string(folder.path().join("exporter.toml")).unwrap()
 }
 
@@ -338,11 +345,14 @@ fn files_that_exist_are_kept() {
     let (file, secret) =
         (folder.path().join("exporter.toml"), folder.path().join("secrets/marzban-home.password"));
     fs::create_dir(folder.path().join("secrets")).unwrap();
-    for kept in [&file, &secret] {
+    for (kept, said) in [
+        (&file, ": it exists; --add adds a panel to it, --force replaces it"),
+        (&secret, ": it exists; --force replaces it"),
+    ] {
         fs::write(kept, "mine").unwrap();
         let Run { code, err, .. } = init(&folder, &arguments, "root-password");
         assert_eq!(code, Some(1));
-        assert!(err.contains(": it exists; --force replaces it"), "{err}");
+        assert!(err.contains(said), "{err}");
         assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
         fs::remove_file(kept).unwrap();
     }
@@ -382,7 +392,13 @@ fn without_a_terminal_what_is_missing_is_named() {
         assert!(err.contains(said), "{said}: {err}");
         assert!(is_empty(&folder));
     }
-    for wrong in [&["--pin=1234"][..], &["--kind=hiddify"], &["--username=a", "--token-file=b"]] {
+    for wrong in [
+        &["--pin=1234"][..],
+        &["--kind=hiddify"],
+        &["--username=a", "--token-file=b"],
+        &["--login-secret-file=a", "--token-file=b"],
+        &["--add", "--force"],
+    ] {
         assert_eq!(init(&folder(), wrong, "").code, Some(2), "{wrong:?}");
     }
     assert_eq!((panel.logins(), panel.refused_logins()), (0, 0));

@@ -61,6 +61,9 @@ pub(super) fn from_scratch(state: &State, quiet: &Quiet) -> Vec<ActiveAlert> {
     let mut inhibition = Inhibition::new(state);
     let shown = state.alerts().filter_map(|alert| {
         let (state, silenced_by) = state_of(&alert, &mut inhibition, quiet)?;
+        // Nothing that is remembered of it is wrong.
+        let forgetful = quiet.silences.about_by_asking(&alert);
+        assert!(silenced_by.is_empty() && state == AlertState::Pending || silenced_by == forgetful);
         Some(of(&alert, state, silenced_by))
     });
     shown.collect()

@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    alert::state::Alert,
+    alert::state::{Alert, Fitting},
     model::{MOST_SILENCES, Moment, Silence, SilenceChange, SilenceError, SilenceState, Timestamp},
 };
 
@@ -18,8 +18,10 @@ const MOST_EXPIRED: usize = 1000;
 #[derive(Debug, Default)]
 pub(in crate::alert) struct Silences {
     all: BTreeMap<Arc<str>, Arc<Silence>>,
-    /// Those that were active at the last [`Silences::advance`].
-    active: Vec<Arc<Silence>>,
+    /// Those that were active at the last [`Silences::advance`], by their ids.
+    active: BTreeMap<Arc<str>, Active>,
+    /// How often `active` has changed.
+    generation: u64,
     /// The uptime at which one begins or ends next.
     due: Option<Duration>,
     /// Those whose rows are to be written.
@@ -27,6 +29,14 @@ pub(in crate::alert) struct Silences {
     /// The same as `all`, for pages.
     shown: Arc<[Arc<Silence>]>,
     changed: bool,
+}
+
+/// A silence that holds.
+#[derive(Debug)]
+struct Active {
+    silence: Arc<Silence>,
+    /// The first generation with it.
+    since: u64,
 }
 
 impl Silences {
@@ -124,16 +134,33 @@ impl Silences {
         }
         let times = self.all.values().flat_map(|silence| [silence.starts_at, silence.ends_at]);
         self.due = times.filter(|time| *time > wall).min().map(|time| now.uptime + time.since(wall));
-        let active = || self.all.values().filter(|silence| silence.state(wall) == SilenceState::Active);
-        let same = self.active.len() == active().count()
-            && self.active.iter().zip(active()).all(|(before, silence)| Arc::ptr_eq(before, silence));
-        if !same {
-            self.active = active().map(Arc::clone).collect();
-        }
+        let same = self.note_active(wall);
         if self.changed {
             self.shown = self.all.values().map(Arc::clone).collect();
         }
         std::mem::take(&mut self.changed) || !same
+    }
+
+    /// Notes which silences are active, and returns whether they are the same as before.
+    fn note_active(&mut self, now: Timestamp) -> bool {
+        let next = self.generation + 1;
+        let before = self.active.len();
+        let all = &self.all;
+        self.active.retain(|id, known| {
+            let is_same = all.get(id).is_some_and(|silence| Arc::ptr_eq(silence, &known.silence));
+            is_same && known.silence.state(now) == SilenceState::Active
+        });
+        let mut same = self.active.len() == before;
+        for (id, silence) in all.iter().filter(|(_, silence)| silence.state(now) == SilenceState::Active) {
+            self.active.entry(Arc::clone(id)).or_insert_with(|| {
+                same = false;
+                Active { silence: Arc::clone(silence), since: next }
+            });
+        }
+        if !same {
+            self.generation = next;
+        }
+        same
     }
 
     pub(in crate::alert) fn due(&self) -> Option<Duration> {
@@ -142,14 +169,48 @@ impl Silences {
 
     /// Until when an alert is silenced; absent: it is not.
     pub(super) fn until(&self, alert: &Alert<'_>, now: Timestamp) -> Option<Timestamp> {
-        let active = self.active.iter().filter(|silence| silence.state(now) == SilenceState::Active);
-        active.filter(|silence| is_about(silence, alert)).map(|silence| silence.ends_at).max()
+        self.fitting(alert, |silences| {
+            let active = silences.iter().filter(|silence| silence.state(now) == SilenceState::Active);
+            active.map(|silence| silence.ends_at).max()
+        })
     }
 
     /// The ids of the silences that are about an alert.
     pub(in crate::alert) fn about(&self, alert: &Alert<'_>) -> Vec<Arc<str>> {
-        let about = self.active.iter().filter(|silence| is_about(silence, alert));
-        about.map(|silence| Arc::clone(&silence.id)).collect()
+        self.fitting(alert, |silences| silences.iter().map(|silence| Arc::clone(&silence.id)).collect())
+    }
+
+    /// The same, without what is remembered of it.
+    #[cfg(test)]
+    pub(in crate::alert) fn about_by_asking(&self, alert: &Alert<'_>) -> Vec<Arc<str>> {
+        let mut fitting = Fitting::default();
+        self.update(&mut fitting, |silence| silence.is_about(|name| alert.label(name)));
+        fitting.silences.iter().map(|silence| Arc::clone(&silence.id)).collect()
+    }
+
+    /// The silences that were active at the last [`Silences::advance`] and are about an alert.
+    fn fitting<T>(&self, alert: &Alert<'_>, of: impl FnOnce(&[Arc<Silence>]) -> T) -> T {
+        alert.fitting(|fitting| {
+            self.update(fitting, |silence| silence.is_about(|name| alert.label(name)));
+            of(&fitting.silences)
+        })
+    }
+
+    /// Drops what is not active any more, and asks about what has become active since.
+    fn update(&self, fitting: &mut Fitting, is_about: impl Fn(&Silence) -> bool) {
+        let known = fitting.generation;
+        if known == self.generation {
+            return;
+        }
+        let is_active = |silence: &Arc<Silence>| {
+            self.active.get(&silence.id).is_some_and(|active| Arc::ptr_eq(&active.silence, silence))
+        };
+        fitting.silences.retain(is_active);
+        let new = self.active.values().filter(|active| active.since > known);
+        let new = new.map(|active| &active.silence).filter(|silence| is_about(silence));
+        fitting.silences.extend(new.map(Arc::clone));
+        fitting.silences.sort_by(|a, b| a.id.cmp(&b.id));
+        fitting.generation = self.generation;
     }
 
     /// All that are kept.
@@ -165,10 +226,6 @@ impl Silences {
             .map(|id| (id.to_string(), self.all.get(&id).and_then(|known| serde_json::to_string(known).ok())))
             .collect()
     }
-}
-
-fn is_about(silence: &Silence, alert: &Alert<'_>) -> bool {
-    silence.is_about(|name| alert.label(name))
 }
 
 /// Whether `after` may take the place of `before` under its id: what has held already stays true.

@@ -105,7 +105,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 32] = [
+pub static KINDS: [Kind; 39] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",

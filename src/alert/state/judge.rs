@@ -1,6 +1,7 @@
 //! The transitions of alerts.
 
 use std::{
+    cell::RefCell,
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -475,6 +476,7 @@ impl Look<'_> {
                     _ => self.adopt && self.arming && matches!(scope.judged, Judged::Users(_)),
                 },
                 shown: None,
+                fitting: RefCell::default(),
             };
             if slot.fires() {
                 let id = id(&scope.rule.name, &self.findings.target, name, &slot);

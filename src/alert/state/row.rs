@@ -1,6 +1,6 @@
 //! How a subject is kept: a row of JSON under `rule/target/subject`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +161,16 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
         };
         let (label, severity) = (step.step.into(), step.severity);
         let began = Moment::restored(step.began.unwrap_or(step.since), now);
-        slots.push(Slot { label, severity, place: None, phase, began, adopted: step.adopted, shown: None });
+        slots.push(Slot {
+            label,
+            severity,
+            place: None,
+            phase,
+            began,
+            adopted: step.adopted,
+            shown: None,
+            fitting: RefCell::default(),
+        });
     }
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
     // What was read before this process began does not end what is of an unknown time, or of one that lies ahead.

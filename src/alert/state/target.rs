@@ -1,6 +1,7 @@
 //! What is known of one target: each subject that has crossed a step of a rule, and the phase of each step.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use std::{
 use super::event::EventId;
 use crate::{
     alert::rule::Rule,
-    model::{ActiveAlert, End, Moment, Reading, Severity, Timestamp},
+    model::{ActiveAlert, End, Moment, Reading, Severity, Silence, Timestamp},
 };
 
 /// What is known of the target itself, and the subjects of its rules.
@@ -58,6 +59,18 @@ pub(super) struct Slot {
     pub(super) adopted: bool,
     /// What metrics and pages show of it; absent: it has changed since.
     pub(super) shown: Option<Arc<ActiveAlert>>,
+    /// Found out when it is asked for, and forgotten when a label changes.
+    pub(super) fitting: RefCell<Fitting>,
+}
+
+/// The silences that fit an alert's labels, as of one set of silences. Expressions take too long to be asked in each
+/// round about each alert.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::alert) struct Fitting {
+    /// Which set that was; 0: none.
+    pub(in crate::alert) generation: u64,
+    /// In the order of their ids.
+    pub(in crate::alert) silences: Vec<Arc<Silence>>,
 }
 
 /// How far a step has come.
@@ -94,7 +107,9 @@ impl Subject {
             slot.place = self.rule.step(&slot.label);
             // An edited severity is the alert's own from now on.
             if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
-                slot.severity = step.severity;
+                if std::mem::replace(&mut slot.severity, step.severity) != step.severity {
+                    slot.fitting.take();
+                }
                 // One text for all of that step.
                 slot.label = Arc::clone(&step.label);
             }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::existing::Existing;
 use crate::{
     config::{Config, ConfigErrors, Env, is_bare},
     secret::Secret,
@@ -14,11 +15,14 @@ use crate::{
 /// A target, perhaps a receiver, and the file that they will be written to.
 pub(super) struct Draft {
     file: PathBuf,
-    target: Table,
+    /// What the file has, if they are added to it.
+    pub(super) existing: Option<Existing>,
+    pub(super) target: Table,
     pub(super) receiver: Option<Table>,
 }
 
 /// One table `[KIND.NAME]`.
+#[derive(Clone)]
 pub(super) struct Table {
     pub(super) kind: &'static str,
     pub(super) name: String,
@@ -29,6 +33,7 @@ pub(super) struct Table {
     hints: &'static [&'static str],
 }
 
+#[derive(Clone)]
 pub(super) enum Value {
     Text(String),
     /// Gets a file of its own.
@@ -50,8 +55,8 @@ enabled = false
 ";
 
 impl Draft {
-    pub(super) fn new(file: &Path, target: Table) -> Self {
-        Draft { file: file.to_owned(), target, receiver: None }
+    pub(super) fn new(file: &Path, existing: Option<Existing>, target: Table) -> Self {
+        Draft { file: file.to_owned(), existing, target, receiver: None }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -79,12 +84,24 @@ impl Draft {
 
     /// The text to write.
     pub(super) fn text(&self) -> String {
-        let mut text = HEAD.to_owned();
+        self.text_with(Table::secret_line)
+    }
+
+    /// `of_secret` is the line of a secret that gets a file.
+    fn text_with(&self, of_secret: impl Fn(&Table, &str) -> String) -> String {
+        let mut text = match (&self.existing, &self.receiver) {
+            (None, _) => HEAD.to_owned(),
+            (Some(existing), None) => existing.text().to_owned(),
+            (Some(existing), Some(_)) => with_alerting(existing.text()),
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
         for table in self.tables() {
             text.push('\n');
-            table.write(&mut text, Table::secret_line);
+            table.write(&mut text, &of_secret);
         }
-        if self.receiver.is_none() {
+        if self.existing.is_none() && self.receiver.is_none() {
             text += WITHOUT_RECEIVER;
         }
         text
@@ -96,10 +113,7 @@ impl Draft {
     /// # Errors
     /// All mistakes in it.
     pub(super) fn config(&self, env: Env<'_>) -> Result<Config, ConfigErrors> {
-        let mut text = String::new();
-        for table in self.tables() {
-            table.write(&mut text, |_, _| String::new());
-        }
+        let text = self.text_with(|_, _| String::new());
         let secret = |name: &str| {
             self.tables().find_map(|table| {
                 table.keys.iter().find_map(|(key, value)| match value {
@@ -132,6 +146,11 @@ impl Table {
 
     pub(super) fn with_hints(self, hints: &'static [&'static str]) -> Self {
         Table { hints, ..self }
+    }
+
+    /// Whether it has a secret that a person typed.
+    pub(super) fn has_typed(&self) -> bool {
+        self.keys.iter().any(|(_, value)| matches!(value, Value::Secret(_)))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -177,6 +196,16 @@ impl Table {
     }
 }
 
+/// The text without the table that an earlier draft wrote for want of a receiver, unless the operator has added to it.
+fn with_alerting(text: &str) -> String {
+    match text.split_once(WITHOUT_RECEIVER) {
+        Some((before, after)) if matches!(after.trim_start().chars().next(), None | Some('[')) => {
+            format!("{before}{after}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// A TOML string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
@@ -209,8 +238,8 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_refused_as_a_name() {
         for name in ["", "My home", "a.b", "a]\n[web]", "\"", "Ü"] {
-            let draft =
-                Draft::new("f".as_ref(), Table::new("marzban", name).with_text("url", "http://localhost"));
+            let table = Table::new("marzban", name).with_text("url", "http://localhost");
+            let draft = Draft::new("f".as_ref(), None, table);
             let errors = draft.config(&|_| None).unwrap_err().to_string();
             assert!(errors.contains("not a target's name; "), "{name}: {errors}");
         }
@@ -226,7 +255,7 @@ mod tests {
             .with("password", Value::Secret("hunter2 \"\\".into()))
             .with_pin(Some(["00"; 32].join(":")))
             .with_hints(&["a hint"]);
-        let mut draft = Draft::new(&file, table);
+        let mut draft = Draft::new(&file, None, table);
         draft.receiver = Some(
             Table::new("telegram", "me")
                 .with("token", Value::Secret("123456789:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into()))
@@ -244,5 +273,42 @@ mod tests {
         super::super::files::write(&draft, true).unwrap();
         let written = Config::load(&file.as_path().into(), &|_| None).unwrap();
         assert_eq!(written.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_added_comes_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("exporter.toml");
+        let draft = |text: &str, with_receiver: bool| {
+            std::fs::write(&file, text).unwrap();
+            let existing = Existing::read(&file, &|_| None).unwrap();
+            let table = Table::new("xui", "new").with_text("url", "http://localhost");
+            let mut draft = Draft::new(&file, Some(existing), table.with_text("token", "t"));
+            let receiver = Table::new("webhook", "me").with_text("url", "http://localhost/");
+            draft.receiver = with_receiver.then_some(receiver);
+            draft.config(&|_| None).unwrap();
+            draft.text()
+        };
+        const NEW: &str = "\n[xui.new]\nurl = \"http://localhost\"\ntoken = \"t\"\n";
+        const RECEIVER: &str = "\n[webhook.me]\nurl = \"http://localhost/\"\n";
+        for (text, kept) in [
+            ("", ""),
+            ("# mine\n[web] # mine", "# mine\n[web] # mine\n"),
+            ("\u{feff}# mine\r\n", "# mine\r\n"),
+            ("[marzban]\n\n", "[marzban]\n\n"),
+            (WITHOUT_RECEIVER, WITHOUT_RECEIVER),
+        ] {
+            assert_eq!(draft(text, false), format!("{kept}{NEW}"));
+        }
+        for (after, kept) in [
+            ("", ""),
+            ("\n[web]\n", "\n[web]\n"),
+            ("language = \"fa\"\n", "[]language = \"fa\"\n"),
+            ("\n# mine\n", "[]\n# mine\n"),
+        ] {
+            let kept = kept.replace("[]", WITHOUT_RECEIVER);
+            let text = format!("# mine\n{WITHOUT_RECEIVER}{after}");
+            assert_eq!(draft(&text, true), format!("# mine\n{kept}{NEW}{RECEIVER}"));
+        }
     }
 }

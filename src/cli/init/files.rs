@@ -1,9 +1,10 @@
 //! The files that are written.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -12,16 +13,33 @@ use super::draft::Draft;
 /// Why a file is not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    #[error("{}: it exists; --force replaces it, and --config.file=FILE writes another one", .0.display())]
+    #[error(
+        "{}: it exists; --add adds a panel to it, --force replaces it, and --config.file=FILE writes another one",
+        .0.display()
+    )]
     Exists(PathBuf),
+    #[error("{}: it exists; --force replaces it, and --config.file=FILE writes another one", .0.display())]
+    SecretExists(PathBuf),
+    /// Something else may need the secret of a file to which a target is added.
+    #[error("{}: it exists; choose another name, or delete this file if nothing needs it", .0.display())]
+    SecretKept(PathBuf),
+    #[error("{}: it has changed meanwhile, so nothing was added; run the command again", .0.display())]
+    Changed(PathBuf),
     #[error("{}: cannot be written: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Refuses files that exist, unless they are to be replaced.
-pub(super) fn check(paths: impl IntoIterator<Item: AsRef<Path>>, force: bool) -> Result<(), FileError> {
-    let taken = paths.into_iter().find(|path| !force && path.as_ref().symlink_metadata().is_ok());
-    taken.map_or(Ok(()), |path| Err(FileError::Exists(path.as_ref().to_owned())))
+pub(super) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Refuses secrets whose files exist, unless they are to be replaced.
+pub(super) fn check_secrets(draft: &Draft, force: bool) -> Result<(), FileError> {
+    match draft.secret_paths().into_iter().find(|path| !force && exists(path)) {
+        None => Ok(()),
+        Some(path) if draft.existing.is_some() => Err(FileError::SecretKept(path)),
+        Some(path) => Err(FileError::SecretExists(path)),
+    }
 }
 
 /// Writes the secrets, and then the configuration that names them. If that fails, nothing new is left.
@@ -45,7 +63,48 @@ fn write_all(draft: &Draft, force: bool, written: &mut Vec<PathBuf>) -> Result<(
         create(&path, &format!("{}\n", secret.expose()), 0o600, force)?;
         written.push(path);
     }
-    create(draft.file(), &draft.text(), 0o644, force)
+    match &draft.existing {
+        None => create(draft.file(), &draft.text(), 0o644, force),
+        Some(existing) => replace(draft.file(), existing.text(), &draft.text()),
+    }
+}
+
+/// Replaces a file at once, if it has still the text `before`. Its owner and its mode are kept.
+fn replace(file: &Path, before: &str, content: &str) -> Result<(), FileError> {
+    let failed = |source| FileError::Io { path: file.to_owned(), source };
+    // A link stays one.
+    let path = fs::canonicalize(file).map_err(failed)?;
+    let found = fs::read_to_string(&path).map_err(failed)?;
+    if found.trim_start_matches('\u{feff}') != before {
+        return Err(FileError::Changed(file.to_owned()));
+    }
+    let mut aside = OsString::from(&path);
+    aside.push(".new");
+    let write = || {
+        // What is left behind may be anything.
+        if exists(aside.as_ref()) {
+            fs::remove_file(&aside)?;
+        }
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+        let written =
+            write_as(&mut new, &fs::metadata(&path)?, content).and_then(|()| fs::rename(&aside, &path));
+        written.inspect_err(|_| drop(fs::remove_file(&aside)))?;
+        // Not every file system can sync a folder.
+        drop(path.parent().map(|folder| File::open(folder)?.sync_all()));
+        Ok(())
+    };
+    write().map_err(failed)
+}
+
+/// Gives a file the owner and the mode of another one, and this content.
+fn write_as(new: &mut File, before: &fs::Metadata, content: &str) -> io::Result<()> {
+    let own = new.metadata()?;
+    if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
+        fchown(&*new, Some(before.uid()), Some(before.gid()))?;
+    }
+    new.set_permissions(before.permissions())?;
+    new.write_all(content.as_bytes())?;
+    new.sync_all()
 }
 
 /// Creates the folder of a file, if there is none.
@@ -60,7 +119,7 @@ fn create_folder(file: &Path, mode: u32) -> io::Result<()> {
 fn create(path: &Path, content: &str, mode: u32, force: bool) -> Result<(), FileError> {
     let create = || {
         create_folder(path, if mode & 0o077 == 0 { 0o700 } else { 0o755 })?;
-        if force && path.symlink_metadata().is_ok() {
+        if force && exists(path) {
             fs::remove_file(path)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
@@ -68,6 +127,7 @@ fn create(path: &Path, content: &str, mode: u32, force: bool) -> Result<(), File
         written.inspect_err(|_| drop(fs::remove_file(path)))
     };
     create().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists if mode & 0o077 == 0 => FileError::SecretExists(path.to_owned()),
         io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
         _ => FileError::Io { path: path.to_owned(), source },
     })

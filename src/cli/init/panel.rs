@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum, builder::PossibleValue};
 use super::{
     dialog::{Dialog, say},
     draft::{Draft, Table},
+    existing::Existing,
     secret::secret,
 };
 use crate::{
@@ -41,8 +42,11 @@ pub(super) struct PanelFlags {
     /// File with the secret of two-factor authentication (x-ui family).
     #[arg(long, value_name = "FILE", requires = "username")]
     totp_secret_file: Option<PathBuf>,
+    /// File with the login secret that 3x-ui 1.2.7 to 2.5 can demand beside the password.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    login_secret_file: Option<PathBuf>,
     /// File with the API token of 3x-ui, the API key of PasarGuard, or the management key of CLIProxyAPI.
-    #[arg(long, value_name = "FILE", conflicts_with = "username")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "totp_secret_file", "login_secret_file"])]
     token_file: Option<PathBuf>,
     /// SHA-256 of the certificate to trust, such as a self-signed one: 64 hex digits, with or without colons.
     #[arg(long, value_name = "SHA256", value_parser = pin)]
@@ -88,7 +92,8 @@ fn endpoint(kind: Kind, name: &str, url: &str, pin: Option<&str>) -> Result<Endp
         Kind::Xui => "token",
         Kind::Cliproxy => "management_key",
     };
-    let draft = Draft::new("init".as_ref(), table(kind, name, url, pin).with_text(any_login, "any"));
+    let table = table(kind, name, url, pin).with_text(any_login, "any");
+    let draft = Draft::new("init".as_ref(), None, table);
     // A variable may hold the login itself, which is another one.
     let config = draft.config(&|_| None).map_err(|errors| errors.first().to_owned())?;
     let target = config.targets.first().ok_or("there is no target")?;
@@ -108,6 +113,11 @@ impl Found {
     /// Scheme, host and port.
     pub(super) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Its table under a name, without a login.
+    fn table(&self, name: &str) -> Table {
+        table(self.kind, name, &self.url, self.pin.as_deref())
     }
 }
 
@@ -170,29 +180,44 @@ async fn locate(flags: &PanelFlags, url: &str, dialog: &Dialog) -> Result<Found,
     Err(nowhere.into())
 }
 
-/// Asks how to log in. Returns the table of the panel.
-pub(super) async fn log_in(
+/// Asks for a name that the file has no target of yet. Returns the table of the panel, without a login.
+pub(super) async fn name(
     flags: &PanelFlags,
     found: &Found,
+    existing: Option<&Existing>,
     dialog: &Dialog,
 ) -> Result<Table, Box<dyn Error>> {
     let Found { kind, url, origin, pin } = found;
-    let default = if *kind == Kind::Cliproxy { "llm" } else { "home" };
+    let is_taken = |name: &str| existing.is_some_and(|existing| existing.has_target(name));
+    let usual = if *kind == Kind::Cliproxy { "llm" } else { "home" };
+    let default = (!is_taken(usual)).then_some(usual);
     say(format_args!("{} answers at {origin}.", name_of(*kind)))?;
-    let name = loop {
+    loop {
         let name = match &flags.name {
             Some(name) => name.clone(),
-            None => dialog.text("Name of it in metrics and notifications", Some(default), "--name").await?,
+            None => dialog.text("Name of it in metrics and notifications", default, "--name").await?,
         };
-        match endpoint(*kind, &name, url, pin.as_deref()) {
-            Ok(_) => break name,
-            Err(why) if dialog.asks() && flags.name.is_none() => say(why)?,
-            Err(why) => return Err(format!("--name: {why}").into()),
+        let refusal = match endpoint(*kind, &name, url, pin.as_deref()) {
+            Ok(_) if is_taken(&name) => format!("the file has a target {name} already; choose another name"),
+            Ok(_) => return Ok(found.table(&name)),
+            Err(why) => why,
+        };
+        if !dialog.asks() || flags.name.is_some() {
+            return Err(format!("--name: {refusal}").into());
         }
-    };
-    let table = table(*kind, &name, url, pin.as_deref());
+        say(refusal)?;
+    }
+}
+
+/// Asks how to log in. `table` is that of the panel, and gets the login.
+pub(super) async fn log_in(
+    flags: &PanelFlags,
+    found: &Found,
+    table: Table,
+    dialog: &Dialog,
+) -> Result<Table, Box<dyn Error>> {
     let login = Login { flags, dialog };
-    match kind {
+    match found.kind {
         Kind::Marzban => login.of_marzban(table).await,
         Kind::Xui => login.of_xui(table).await,
         Kind::Cliproxy => {
@@ -204,6 +229,39 @@ pub(super) async fn log_in(
             ]))
         }
     }
+}
+
+/// Secrets that only some panels demand, with their flags and questions.
+const DEMANDED: [(&str, &str, &str); 2] = [
+    (TOTP_SECRET, "--totp-secret-file", "Secret of two-factor authentication"),
+    (LOGIN_SECRET, "--login-secret-file", "Login secret of the panel, which is demanded beside the password"),
+];
+const TOTP_SECRET: &str = "totp_secret";
+const LOGIN_SECRET: &str = "login_secret";
+
+/// Asks for another login after that of `table` was of no use. Without someone to ask, `why` is the error.
+pub(super) async fn log_in_again(
+    flags: &PanelFlags,
+    found: &Found,
+    table: &Table,
+    why: &str,
+    dialog: &Dialog,
+) -> Result<Table, Box<dyn Error>> {
+    let lacks = |(key, ..): &&(&str, _, _)| why.contains(&format!("{key}, which is missing"));
+    let demanded = DEMANDED.iter().find(lacks);
+    if !dialog.asks() || demanded.is_none() && !table.has_typed() {
+        let flag = demanded.map(|(_, flag, _)| format!("; here, that is {flag}")).unwrap_or_default();
+        return Err(format!("{why}{flag}; nothing was written").into());
+    }
+    say(why)?;
+    let login = Login { flags, dialog };
+    if let Some((key, flag, question)) = demanded {
+        return login.needed(table.clone(), key, None, flag, question).await;
+    }
+    if !dialog.agrees("Try another login", true).await? {
+        return Err("nothing was written".into());
+    }
+    log_in(flags, found, found.table(&table.name), dialog).await
 }
 
 struct Login<'a> {
@@ -228,13 +286,19 @@ impl Login<'_> {
         let Some(username) = self.username(&table, "token", question).await? else {
             return self.token(table, "token", "API token").await;
         };
-        let table = self.password(table, username).await?;
-        let (key, file) = ("totp_secret", self.flags.totp_secret_file.as_deref());
+        let mut table = self.password(table, username).await?;
         let question = "Secret of two-factor authentication (empty: it is off)";
-        match secret(self.dialog, &table, key, file, None, question).await? {
-            Some(value) => Ok(table.with(key, value)),
-            None => Ok(table),
+        // Old panels alone know the other one, and say so if they want it.
+        let silent = Dialog::new(false);
+        for (dialog, key, file) in [
+            (self.dialog, TOTP_SECRET, &self.flags.totp_secret_file),
+            (&silent, LOGIN_SECRET, &self.flags.login_secret_file),
+        ] {
+            if let Some(value) = secret(dialog, &table, key, file.as_deref(), None, question).await? {
+                table = table.with(key, value);
+            }
         }
+        Ok(table)
     }
 
     /// The name to log in with; absent: the login is the secret of `token`.

@@ -120,12 +120,23 @@ impl Kind {
     }
 }
 
-/// Adds a receiver that accepts a test notification, unless none is wanted.
+/// Adds a receiver that accepts a test notification, unless none is wanted. If the file has receivers already, another one
+/// is added only by the command line.
 pub(super) async fn add(
     flags: &ReceiverFlags,
     draft: &mut Draft,
     dialog: &Dialog,
 ) -> Result<(), Box<dyn Error>> {
+    if let Some(existing) = &draft.existing {
+        if flags.receiver.is_none() && existing.has_receivers() {
+            return Ok(());
+        }
+        let name = &flags.receiver_name;
+        if existing.has_receiver(name) {
+            let why = format!("--receiver-name: the file has a receiver {name} already; choose another name");
+            return Err(why.into());
+        }
+    }
     loop {
         let kind = choose(flags, dialog).await?;
         if kind == Kind::None {

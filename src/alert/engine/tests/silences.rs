@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Bench, route};
 use crate::{
     alert::{
-        config::MuteConfig,
+        config::{MuteConfig, RuleConfig},
         testing::{HOUR, MINUTE, Panel, at, config},
     },
-    model::{AlertState, Silence, SilenceChange},
+    model::{AlertState, Severity, Silence, SilenceChange},
 };
 
 const FIRST: &str = "first notification";
@@ -174,6 +174,25 @@ fn a_reload_keeps_silences() {
     bench.expire(&id, 20 * MINUTE);
     bench.pass(at(20 * MINUTE), at(21 * MINUTE));
     assert_eq!(bench.said(), ["ops", "second"].map(|name| told(name, FIRST, &["ann 95%"])));
+}
+
+/// What a silence was found to be about is not what it is about once a label of the alert changes.
+#[test]
+fn a_changed_severity_is_compared_with_silences() {
+    let mut bench = Bench::new();
+    let mut panel = users(&["ann"]);
+    bench.silence(&["severity=critical"], 0, HOUR, 0);
+    let silenced = |bench: &Bench| bench.shown().iter().map(|(_, _, by)| *by).max();
+    for (round, (severity, expected)) in
+        [(Severity::Critical, 1), (Severity::Info, 0), (Severity::Critical, 1)].into_iter().enumerate()
+    {
+        let rule = RuleConfig { severity: Some(severity), ..RuleConfig::default() };
+        bench.config.rules.insert("user_quota".to_owned(), rule);
+        let from = u64::try_from(round).unwrap() * 10 * MINUTE;
+        bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(from)).unwrap();
+        bench.poll_for(&mut panel, from, from + 10 * MINUTE);
+        assert_eq!(silenced(&bench), Some(expected), "{severity:?}");
+    }
 }
 
 /// An Alertmanager has silences of its own, and is posted what fires.

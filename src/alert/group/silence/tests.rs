@@ -125,3 +125,55 @@ fn there_are_at_most_so_many() {
         }
     }
 }
+
+/// What is known of an alert about `ann`, and how many silences were asked about it.
+fn asked(silences: &Silences, fitting: &mut Fitting) -> (Vec<String>, usize) {
+    let asked = std::cell::Cell::new(0);
+    silences.update(fitting, |silence| {
+        asked.set(asked.get() + 1);
+        silence.is_about(|name| if name == "subject" { "ann" } else { "" })
+    });
+    let mut words: Vec<_> = fitting.silences.iter().map(|known| known.matchers[0].to_string()).collect();
+    words.sort();
+    (words, asked.get())
+}
+
+#[test]
+fn each_silence_is_asked_once_about_an_alert() {
+    let mut silences = Silences::default();
+    let mut fitting = Fitting::default();
+    let all = [r#"subject=~"a.*""#, r#"subject=~"an+""#];
+    let [wide, narrow] = all;
+    assert_eq!(asked(&silences, &mut fitting), (vec![], 0), "there is none");
+    let first = put(&mut silences, silence("subject=~a.*", 0, HOUR), 0).unwrap();
+    put(&mut silences, silence("subject=~an+", 100, 200), 0).unwrap();
+    put(&mut silences, silence("subject=~b.*", 0, HOUR), 0).unwrap();
+    for (now, expected, times, why) in [
+        (0, &[wide][..], 2, "two are active"),
+        (1, &[wide], 0, "nothing has changed"),
+        (100, &all, 1, "one begins"),
+        (150, &all, 0, "nothing has changed"),
+        (200, &[wide], 0, "one ends"),
+    ] {
+        silences.advance(at(now));
+        let expected = expected.iter().map(|text| (*text).to_owned()).collect();
+        assert_eq!(asked(&silences, &mut fitting), (expected, times), "{why}");
+    }
+    let longer =
+        Silence { id: Arc::clone(&first), ends_at: at(2 * HOUR).wall, ..silence("subject=~a.*", 0, 0) };
+    put(&mut silences, longer, 300).unwrap();
+    assert_eq!(asked(&silences, &mut fitting), (vec![wide.to_owned()], 1), "one is changed");
+    assert_eq!(fitting.silences[0].ends_at, at(2 * HOUR).wall);
+    // A new alert, or one whose labels have changed.
+    assert_eq!(asked(&silences, &mut Fitting::default()), (vec![wide.to_owned()], 2));
+    silences.change(SilenceChange::Expire(first), at(301)).unwrap();
+    put(&mut silences, silence(narrow, 301, HOUR), 301).unwrap();
+    assert_eq!(asked(&silences, &mut fitting), (vec![narrow.to_owned()], 1), "one is ended, one added");
+    silences.advance(at(HOUR));
+    assert_eq!(asked(&silences, &mut fitting), (vec![], 0), "all have ended");
+    // Others begin in their place before it is asked.
+    put(&mut silences, silence(narrow, HOUR, 2 * HOUR), HOUR).unwrap();
+    silences.advance(at(2 * HOUR));
+    put(&mut silences, silence(wide, 2 * HOUR, 3 * HOUR), 2 * HOUR).unwrap();
+    assert_eq!(asked(&silences, &mut fitting), (vec![wide.to_owned()], 1));
+}
