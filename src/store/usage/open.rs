@@ -63,6 +63,14 @@ pub(super) struct Row {
     marks: PeriodMarks,
 }
 
+/// The total that the file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) total: u64,
+    /// The panel said less afterwards, which was not believed yet.
+    pub(super) is_held: bool,
+}
+
 /// What was used of a subject since its row was last written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Used {
@@ -329,18 +337,23 @@ impl Row {
         }
     }
 
-    /// The last total; absent: none is believed.
-    pub(super) fn total(&self) -> Option<u64> {
-        (!self.is_held).then_some(self.last)
+    /// The total for the file.
+    pub(super) fn stored(&self, before: Option<Stored>) -> Option<Stored> {
+        match (self.is_held, before) {
+            (false, _) => Some(Stored { total: self.last, is_held: false }),
+            (true, before) => before.map(|before| Stored { is_held: true, ..before }),
+        }
     }
 
     /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
     /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
-    pub(super) fn used(&self, stored: Option<u64>, day: Day) -> Used {
+    pub(super) fn used(&self, stored: Option<Stored>, day: Day) -> Used {
+        let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
+        let stored = stored.map(|stored| stored.total);
         // A process that read a newer total than the file has may have been killed before it wrote that.
         let before = self.before.filter(|_| self.is_newer || stored.is_none());
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
-        let (mut last, mut grown, mut fell) = (None, 0_u64, false);
+        let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
         for total in known.chain([self.first]) {
             let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
             (grown, fell) = (grown.saturating_add(more), fell || is_reset);
@@ -387,6 +400,7 @@ mod tests {
 
     /// Name, what was used, and the marks of the day and of the month.
     fn used(day: &OpenDay, stored: Option<u64>) -> Vec<(&str, u64, u8, u8)> {
+        let stored = stored.map(|total| Stored { total, is_held: false });
         let rows = day.rows.of(Counted::Users).iter();
         let used = rows.map(|row| {
             let Used { used, marks, earlier: _ } = row.used(stored, day.day);
@@ -458,7 +472,14 @@ mod tests {
         let days_open = days(&mut open);
         let stored = Some(10);
         assert_eq!(used(&days_open[0], stored), [("a", 0, 0, 0), ("b", 0, 3, 2)]);
-        assert!(days_open[0].rows.of(Counted::Users).iter().all(|row| row.total().is_none()));
+        let row = &days_open[0].rows.of(Counted::Users)[0];
+        let [good, doubted] = [false, true].map(|is_held| Stored { total: 10, is_held });
+        assert_eq!((row.stored(None), row.stored(Some(good))), (None, Some(doubted)));
+        // The next process did not see that it fell.
+        for (total, marks) in [(10, 0), (12, 2)] {
+            let row = Row { before: None, is_held: false, first: total, last: total, ..Row::default() };
+            assert_eq!(row.used(Some(doubted), Day::default()).marks.day.bits(), marks);
+        }
         for moves in
             [vec![held("a", NOON)], vec![Move { may_be_reset: true, ..read("a", Some(100), 12, Some(NOON)) }]]
         {
@@ -467,7 +488,8 @@ mod tests {
         let days = days(&mut open);
         assert_eq!(used(&days[0], stored), [("a", 2, 2, 2)]);
         assert_eq!(used(&days[0], None), [("a", 12, 2, 2)]);
-        assert_eq!(days[0].rows.of(Counted::Users)[0].total(), Some(12));
+        let row = &days[0].rows.of(Counted::Users)[0];
+        assert_eq!(row.stored(Some(doubted)), Some(Stored { total: 12, is_held: false }));
     }
 
     #[test]

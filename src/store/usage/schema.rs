@@ -23,6 +23,7 @@ const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// The days and months are keyed by period first, so that a write touches few pages, and so does what one of them is
 /// asked for. `marks` are the bits of [`Marks`](crate::model::Marks). `born` is the day on which a subject was first seen.
+/// A total is `held` if the panel said less afterwards, and that was not believed yet.
 const TABLES: &str = "
     CREATE TABLE targets (
         id INTEGER PRIMARY KEY,
@@ -40,7 +41,11 @@ const TABLES: &str = "
         born INTEGER NOT NULL,
         UNIQUE (target, kind, name)
     ) STRICT;
-    CREATE TABLE totals (subject INTEGER PRIMARY KEY, total INTEGER NOT NULL) STRICT;
+    CREATE TABLE totals (
+        subject INTEGER PRIMARY KEY,
+        total INTEGER NOT NULL,
+        held INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE days (period INTEGER NOT NULL, subject INTEGER NOT NULL, used INTEGER NOT NULL, marks INTEGER NOT NULL,
         PRIMARY KEY (period, subject)) STRICT, WITHOUT ROWID;
     CREATE TABLE months (period INTEGER NOT NULL, subject INTEGER NOT NULL, used INTEGER NOT NULL, marks INTEGER NOT NULL,

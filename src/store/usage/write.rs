@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, para
 use tracing::warn;
 
 use super::{
-    open::{OpenDay, PeriodMarks, Row, Taken, Used},
+    open::{OpenDay, PeriodMarks, Row, Stored, Taken, Used},
     schema::{self, MOST_SUBJECTS, ids_of},
     subject::{By, Counted, SubjectKind},
 };
@@ -43,7 +43,7 @@ pub(super) fn write(connection: &mut Connection, taken: &Taken) -> Result<(), Fa
 struct Change {
     subject: i64,
     /// Absent: as it is in the file, or the subject is a sum of others.
-    total: Option<u64>,
+    total: Option<Stored>,
     used: u64,
     marks: PeriodMarks,
     /// An earlier day, with the marks that it gets too.
@@ -51,7 +51,7 @@ struct Change {
 }
 
 impl Change {
-    fn of(subject: i64, total: Option<u64>, used: Used) -> Self {
+    fn of(subject: i64, total: Option<Stored>, used: Used) -> Self {
         let Used { used, marks, earlier } = used;
         Change { subject, total, used, marks, earlier }
     }
@@ -90,7 +90,7 @@ impl Target {
     /// What a day changes, sorted by subject. New subjects are created.
     fn changes(&mut self, transaction: &Transaction<'_>, day: &OpenDay) -> Result<Vec<Change>, Fault> {
         let mut find = transaction.prepare_cached(
-            "SELECT s.id, t.total FROM subjects s LEFT JOIN totals t ON t.subject = s.id
+            "SELECT s.id, t.total, t.held FROM subjects s LEFT JOIN totals t ON t.subject = s.id
              WHERE s.target = ? AND s.kind = ? AND s.name = ?",
         )?;
         let mut sum = Change { subject: ids_of(self.id).0, ..Change::default() };
@@ -108,7 +108,7 @@ impl Target {
                 if let Some(owner) = &row.owner {
                     admins.entry(owner).or_default().add(used);
                 }
-                let total = row.total().filter(|last| stored != Some(*last));
+                let total = row.stored(stored).filter(|total| stored != Some(*total));
                 match found {
                     Some((subject, _)) => changes.push(Change::of(subject, total, used)),
                     None => new.push((row, Change::of(0, total, used))),
@@ -162,9 +162,10 @@ fn found(
     target: i64,
     kind: SubjectKind,
     name: &str,
-) -> Result<Option<(i64, Option<u64>)>, Fault> {
+) -> Result<Option<(i64, Option<Stored>)>, Fault> {
     let row = find.query_row(params![target, kind.number(), name], |row| {
-        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned)))
+        let total = row.get::<_, Option<i64>>(1)?.zip(row.get(2)?);
+        Ok((row.get(0)?, total.map(|(total, is_held)| Stored { total: total.cast_unsigned(), is_held })))
     });
     Ok(row.optional()?)
 }
@@ -175,10 +176,10 @@ fn scattered(row: &Row) -> u64 {
 
 /// Writes changes, which are sorted by subject, table by table: each table is written from its start to its end.
 fn put(transaction: &Transaction<'_>, day: Day, changes: &[Change]) -> Result<(), Fault> {
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO totals VALUES (?, ?)")?;
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO totals VALUES (?, ?, ?)")?;
     for Change { subject, total, .. } in changes {
-        if let Some(total) = total {
-            put.execute(params![subject, total.cast_signed()])?;
+        if let Some(Stored { total, is_held }) = total {
+            put.execute(params![subject, total.cast_signed(), is_held])?;
         }
     }
     for by in [By::Day, By::Month] {
