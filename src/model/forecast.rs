@@ -81,8 +81,11 @@ pub struct Rates {
     read_at: Timestamp,
     /// Users who used something within the last days, sorted by name, and their bytes in 24 hours; absent: not known. A user takes
     /// 24 bytes, and the name is that of the list of users.
-    users: Vec<(Arc<str>, Option<NonZero<u64>>)>,
+    users: Vec<UserRate>,
 }
+
+/// A user's name, and the bytes in 24 hours.
+type UserRate = (Arc<str>, Option<NonZero<u64>>);
 
 impl Rates {
     /// Rates are not used any more when they are so old.
@@ -126,7 +129,7 @@ impl Rates {
 
 /// See [`Rates::finder`].
 #[derive(Debug)]
-pub struct RateFinder<'r>(Peekable<slice::Iter<'r, (Arc<str>, Option<NonZero<u64>>)>>);
+pub struct RateFinder<'r>(Peekable<slice::Iter<'r, UserRate>>);
 
 impl RateFinder<'_> {
     /// When a user's quota is used up, see [`Forecast::new`].
@@ -346,6 +349,6 @@ mod tests {
         }
         let at = |secs: i64| Timestamp::from_secs(secs);
         assert!(!rates.is_old(at(0)) && !rates.is_old(at(86_404)) && rates.is_old(at(86_405)));
-        assert_eq!(size_of::<(Arc<str>, Option<NonZero<u64>>)>(), 24);
+        assert_eq!(size_of::<UserRate>(), 24);
     }
 }

@@ -119,7 +119,8 @@ mod tests {
         report.moves.collect(clock.now().wall);
         for (day, known) in [(0, None), (1, Some(Some(0))), (2, Some(None)), (3, Some(Some(136)))] {
             let now = clock.now();
-            let users = vec![User { traffic: Counter::new(day * 100), ..User::named("ann") }];
+            let users =
+                vec![User { traffic: Counter::new(day * 100), read_at: now.wall, ..User::named("ann") }];
             let whole = WholeList { users, started: now, ..WholeList::default() };
             report.merge(Fact::Users(UserFacts::Whole(whole)), now);
             let usual = Duration::from_secs(2 * 86_400);

@@ -246,17 +246,18 @@ pub(super) fn rates(
     let mut all = BTreeMap::new();
     for (target, name, read_at) in targets {
         let days = RateDays::until(read_at, calendar);
-        all.insert(name, Rates::new(read_at, rates_of(connection, target, &days)?));
+        all.insert(name, rates_of(connection, target, read_at, &days)?);
     }
     Ok(all)
 }
 
-/// The users of a target who used something in these days, and how fast.
+/// How fast the users of a target who used something in the days up to a reading use their quota.
 fn rates_of(
     connection: &Connection,
     target: i64,
+    read_at: Timestamp,
     days: &RateDays,
-) -> Result<Vec<(Arc<str>, Option<u64>)>, Fault> {
+) -> Result<Rates, Fault> {
     let (sum, until) = ids_of(target);
     let mut used_by = HashMap::<i64, [DayUse; RateDays::COUNT], RandomState>::default();
     // Each day is read by itself: the rows of a target and day are beside each other.
@@ -283,7 +284,7 @@ fn rates_of(
             rates.push((name.into(), days.rate(born, &used)));
         }
     }
-    Ok(rates)
+    Ok(Rates::new(read_at, rates))
 }
 
 /// The first name of a kind that is the one.

@@ -90,7 +90,8 @@ impl Exporter {
     fn sentence(&self, subject: &str, reading: &Reading) -> String {
         let alertname = "ProxymeterQuotaForecast";
         let about = About { alertname, kind: "user", subject, target: "home", step: "3d" };
-        let now = self.clock.now().wall;
+        // At the full hour.
+        let now = Timestamp::from_secs(self.clock.now().wall.as_secs() / 3600 * 3600);
         let told = Told { reading, began: now, ended: None, now };
         Voice::new(Language::En, zone(), "").sentence(&about, &told)
     }
@@ -123,6 +124,8 @@ async fn a_quota_that_is_used_up_soon_is_told_with_its_day() {
     let mut exporter = Exporter::start(folder.path(), &clock);
     let mut first: Vec<(String, u64, String)> = Vec::new();
     for hour in 0..192_u64 {
+        let time = BEGIN.saturating_add(Duration::from_secs(hour * HOUR));
+        clock.step(time.as_millis() - clock.now().wall.as_millis());
         if hour == 100 {
             // Another process knows the same, at once.
             exporter.usage.close().await;
@@ -135,7 +138,6 @@ async fn a_quota_that_is_used_up_soon_is_told_with_its_day() {
                 first.push((user.clone(), hour, exporter.sentence(&user, &reading)));
             }
         }
-        clock.step(3_600_000);
     }
     let first: Vec<_> = first.iter().map(|(user, hour, said)| (&**user, *hour, &**said)).collect();
     assert_eq!(

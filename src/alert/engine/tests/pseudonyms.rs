@@ -12,7 +12,7 @@ use crate::{
         testing::{BEGIN, DAY, HOUR, Panel, at, config},
         words::Pseudonym,
     },
-    model::{Counter, Extras, KIND_USER, LastOnline, Notice, NoticeStatus, UserStatus},
+    model::{Counter, Extras, KIND_USER, LastOnline, Notice, NoticeStatus, Rates, UserStatus},
 };
 
 const CODE: &str = "c0de";
@@ -41,12 +41,16 @@ fn life_of(name: &str) -> Vec<Notice> {
     let mut panel = Panel::new("home");
     panel.expires(name, 2 * DAY);
     panel.uses(name, 80);
+    panel.report.rates = Some(Arc::new(Rates::new(BEGIN, [(name.into(), Some(30))])));
     let extras = |devices| Extras { devices: Some(devices), devices_limit: Some(2), ..Extras::default() };
     panel.set(name, |user| {
         user.last_online = LastOnline::seen(BEGIN.saturating_sub(Duration::from_secs(40 * DAY)));
         user.extra = extras(3).into();
     });
     bench.poll_for(&mut panel, 0, HOUR);
+    // Slower, so that the forecast does not hold any more.
+    panel.report.rates = Some(Arc::new(Rates::new(BEGIN, [(name.into(), Some(1))])));
+    bench.poll_for(&mut panel, HOUR, HOUR + HOUR / 2);
     panel.set(name, |user| {
         user.last_online = LastOnline::seen(BEGIN);
         user.extra = extras(1).into();
@@ -54,7 +58,7 @@ fn life_of(name: &str) -> Vec<Notice> {
     });
     panel.uses(name, 100);
     panel.set(name, |user| user.status = UserStatus::Limited);
-    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    bench.poll_for(&mut panel, HOUR + HOUR / 2, 2 * HOUR);
     panel.set(name, |user| user.status = UserStatus::Expired);
     bench.poll_for(&mut panel, 2 * DAY, 2 * DAY + HOUR);
     panel.expires(name, 90 * DAY);
