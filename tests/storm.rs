@@ -113,6 +113,7 @@ fn route() -> Route {
         voice: Voice::default(),
         standing: false,
         digest: None,
+        statements: Vec::new(),
     }
 }
 
