@@ -105,6 +105,7 @@ fn route(receiver: &str) -> Route {
         voice: Voice::default(),
         standing: false,
         digest: None,
+        statements: Vec::new(),
     }
 }
 

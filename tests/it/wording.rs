@@ -83,6 +83,7 @@ fn what_is_said_in_each_language_is_known() {
         KINDS.iter().for_each(|kind| rule(&mut text, &voice, kind));
         test(&mut text, &voice);
         digest(&mut text, &voice);
+        statement(&mut text, &voice);
         names(&mut text, &voice);
         assert!(!text.contains("{$"), "something is not filled in");
         for line in text.lines() {
@@ -514,6 +515,30 @@ fn digest(text: &mut String, voice: &Voice) {
         line(voice.digest_reset("ann", (3 * GIB, 97 * GIB), limits));
     }
     line(voice.count("digest-more", 12));
+}
+
+fn statement(text: &mut String, voice: &Voice) {
+    let mut line = |line: String| writeln!(text, "{line}").unwrap();
+    let day = |text: &str| text.parse().unwrap();
+    line("\n## The monthly statement".to_owned());
+    for admin in [None, Some("ali")] {
+        line(voice.statement_title("2026-11".parse().unwrap(), "home", admin));
+    }
+    for is_part in [false, true] {
+        line(voice.statement_period(day("2026-11-14"), day("2026-11-30"), is_part));
+    }
+    line(voice.statement_total(97 * GIB));
+    line(voice.statement_limit(97 * GIB, 100 * GIB));
+    for id in ["statement-users", "statement-active"] {
+        line(voice.count(id, 21));
+    }
+    line(voice.statement_others(3 * GIB));
+    for id in ["gap", "reset", "heading-sum", "heading-top", "heading-table"] {
+        line(voice.text(&format!("statement-{id}")));
+    }
+    for left_out in [0, 5] {
+        line(voice.statement_table("ali-2026-11.csv", 20_000, left_out));
+    }
 }
 
 /// Names of every script, and those that try to be more than a name.
