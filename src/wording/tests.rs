@@ -60,11 +60,12 @@ fn collect(pattern: &Pattern<&str>, filled: &mut BTreeSet<String>) {
 
 /// A Fluent argument of each name, all numbers `count`.
 fn filled<'a>(count: usize, holds: &'a str, kind: &'a str, period: &'a str, name: &'a str) -> Args<'a> {
-    let numbers = ["count", "new", "resolved", "firing", "more"];
+    let numbers = ["count", "new", "resolved", "firing", "more", "rows"];
     let words = [
-        "all", "before", "cause", "daily", "date", "day", "detail", "due", "failed", "from", "large",
-        "lasted", "limit", "month", "names", "parts", "percent", "receiver", "since", "small", "step",
-        "target", "time", "times", "title", "to", "used", "what", "when", "why", "year", "zone",
+        "admin", "all", "before", "bytes", "cause", "daily", "date", "day", "detail", "due", "failed",
+        "file", "from", "large", "last", "lasted", "limit", "month", "names", "parts", "percent", "receiver",
+        "since", "small", "step", "target", "time", "times", "title", "to", "used", "what", "when", "why",
+        "year", "zone",
     ];
     let mut args = args([
         ("holds", holds.into()),
