@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::words::Times;
 pub use self::{
-    content::{Expiring, Listed, OfTarget, Outages, Renewed, Reset, Top, Usage, Used},
+    content::{Expiring, Listed, OfTarget, Outages, Renewed, Reset, Top, Usage, Used, UsedUp},
     time::DigestTime,
     top::{AskTop, Tops},
 };
@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     model::{
-        Change, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort, Timestamp, User,
+        Change, Expiry, Forecast, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort,
+        Timestamp, User,
     },
     wording::{Failing, Voice},
 };
@@ -56,6 +57,7 @@ pub fn of<'a>(
             report,
             expiry: asks(Question::UserExpiry),
             quota: asks(Question::UserQuota),
+            forecast: asks(Question::QuotaForecast),
             pseudonym,
             since,
             now,
@@ -66,6 +68,7 @@ pub fn of<'a>(
             outages: Look::by_subject(outages).cut(&mut left),
             expiring: look.expiring().cut(&mut left),
             nearly_used_up: look.nearly_used_up().cut(&mut left),
+            used_up_soon: look.used_up_soon().cut(&mut left),
             renewed: look.renewed().cut(&mut left),
             reset: look.reset().cut(&mut left),
             new: look.of_sort(Sort::New).cut(&mut left),
@@ -136,6 +139,7 @@ struct Look<'a> {
     report: &'a Report,
     expiry: Vec<&'a Rule>,
     quota: Vec<&'a Rule>,
+    forecast: Vec<&'a Rule>,
     pseudonym: Option<&'a Pseudonym>,
     since: Timestamp,
     now: Moment,
@@ -246,6 +250,22 @@ impl Look<'_> {
             product(b.used, a.limit).cmp(&product(a.used, b.limit))
         };
         lines.sort_by(|a, b| shares(a, b).then_with(|| a.user.cmp(&b.user)));
+        Found { lines, beyond: 0 }
+    }
+
+    /// By the steps of the rule that wait for the digest.
+    fn used_up_soon(&self) -> Found<UsedUp> {
+        let mut rates = self.report.rates(self.now).map(|rates| rates.finder());
+        let listed = self.users().filter_map(|user| {
+            let Forecast { at, .. } = rates.as_mut()?.forecast(user, self.now.wall)?;
+            let is_told = |rule: &&Rule| {
+                rule.covers(&user.name) && waits(rule, rule.crossed_by_time(at, self.now.wall).0)
+            };
+            let is_listed = self.forecast.iter().any(is_told);
+            is_listed.then(|| UsedUp { user: self.name(&user.name), at })
+        });
+        let mut lines: Vec<_> = listed.collect();
+        lines.sort_by(|a, b| (a.at, &a.user).cmp(&(b.at, &b.user)));
         Found { lines, beyond: 0 }
     }
 

@@ -685,6 +685,7 @@ digest-nothing = Nothing has changed since { $since }, and no user expires soon 
 digest-heading-outages = { $target }: outages
 digest-heading-expiring = { $target }: users who expire soon
 digest-heading-used = { $target }: users near the data limit
+digest-heading-used-up = { $target }: users who use up the data limit soon at the rate of the last three days
 digest-heading-renewed = { $target }: renewed users
 digest-heading-reset = { $target }: users who can use more again
 digest-heading-new = { $target }: new users

@@ -658,6 +658,7 @@ digest-nothing = از { $since } چیزی تغییر نکرده و اعتبار 
 digest-heading-outages = { $target }: قطعی‌ها
 digest-heading-expiring = { $target }: کاربرانی که اعتبارشان رو به پایان است
 digest-heading-used = { $target }: کاربرانی که حجمشان رو به پایان است
+digest-heading-used-up = { $target }: کاربرانی که با سرعت سه روز گذشته حجمشان به‌زودی تمام می‌شود
 digest-heading-renewed = { $target }: کاربران تمدیدشده
 digest-heading-reset = { $target }: کاربرانی که حجم بیشتری در اختیار دارند
 digest-heading-new = { $target }: کاربران جدید

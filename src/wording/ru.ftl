@@ -774,6 +774,7 @@ digest-nothing = С { $since } ничего не изменилось; ни у �
 digest-heading-outages = { $target }: сбои
 digest-heading-expiring = { $target }: пользователи, у которых скоро истекает срок
 digest-heading-used = { $target }: пользователи, у которых заканчивается трафик
+digest-heading-used-up = { $target }: при расходе последних трёх дней лимит скоро закончится
 digest-heading-renewed = { $target }: продлённые пользователи
 digest-heading-reset = { $target }: пользователи, у которых снова больше трафика
 digest-heading-new = { $target }: новые пользователи

@@ -654,6 +654,7 @@ digest-nothing = 自 { $since } 以来没有变化，也没有用户即将到期
 digest-heading-outages = { $target }：故障
 digest-heading-expiring = { $target }：即将到期的用户
 digest-heading-used = { $target }：流量即将用完的用户
+digest-heading-used-up = { $target }：按最近三天的速度，很快会用完流量限额的用户
 digest-heading-renewed = { $target }：已续期的用户
 digest-heading-reset = { $target }：可用流量增加的用户
 digest-heading-new = { $target }：新用户

@@ -14,6 +14,8 @@ pub struct OfTarget {
     pub expiring: Listed<Expiring>,
     /// The highest share first.
     pub nearly_used_up: Listed<Usage>,
+    /// The soonest first.
+    pub used_up_soon: Listed<UsedUp>,
     pub renewed: Listed<Renewed>,
     pub reset: Listed<Reset>,
     pub new: Listed<String>,
@@ -72,6 +74,13 @@ pub struct Usage {
     pub limit: u64,
 }
 
+/// A user who will have used up the quota before it begins again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedUp {
+    pub user: String,
+    pub at: Timestamp,
+}
+
 /// A user whose plan ends later than it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewed {
@@ -94,11 +103,22 @@ pub struct Reset {
 impl OfTarget {
     /// Whether there is nothing that a digest is sent for. That users used something is no news.
     pub fn has_no_news(&self) -> bool {
-        let OfTarget { target: _, outages, expiring, nearly_used_up, renewed, reset, new, gone, top: _ } =
-            self;
+        let OfTarget {
+            target: _,
+            outages,
+            expiring,
+            nearly_used_up,
+            used_up_soon,
+            renewed,
+            reset,
+            new,
+            gone,
+            top: _,
+        } = self;
         outages.is_empty()
             && expiring.is_empty()
             && nearly_used_up.is_empty()
+            && used_up_soon.is_empty()
             && renewed.is_empty()
             && reset.is_empty()
             && new.is_empty()

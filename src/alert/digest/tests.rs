@@ -9,7 +9,7 @@ use crate::{
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
     clock::Clock,
-    model::{Credential, Digest, DigestSection, Fact, Move, Node, NodeStatus, Outbound, UserStatus},
+    model::{Credential, Digest, DigestSection, Fact, Move, Node, NodeStatus, Outbound, Rates, UserStatus},
     store::{Counted, Usage as History},
     wording::Language,
 };
@@ -96,6 +96,34 @@ fn users_are_listed_who_have_used_most_of_their_quota() {
     assert_eq!(nearly(&digest(&panel, &rules(&[]), 0, 0)), "h c d e b");
     let half = RuleConfig { steps: Some(vec![StepConfig::Ratio(0.79)]), ..RuleConfig::default() };
     assert_eq!(nearly(&digest(&panel, &rules(&[("user_quota", half)]), 0, 0)), "h c d e b a");
+}
+
+#[test]
+fn users_are_listed_who_use_up_their_quota_soon() {
+    let mut panel = panel();
+    let daily = [("a", 10), ("b", 20), ("c", 30), ("idle", 0)];
+    for (name, _) in daily {
+        panel.uses(name, 70);
+        panel.set(name, |user| (user.used, user.limit) = (70, Some(100)));
+    }
+    panel.poll(at(0));
+    let soon = |panel: &Panel, rule: RuleConfig| {
+        let found = digest(panel, &rules(&[("quota_forecast", rule)]), 0, 0);
+        users(&found.used_up_soon, |line| &line.user)
+    };
+    assert_eq!(soon(&panel, RuleConfig::default()), "", "without a history");
+    let rates = daily.map(|(name, daily)| (name.into(), Some(daily)));
+    panel.report.rates = Some(Arc::new(Rates::new(at(0).wall, rates)));
+    for (rule, expected) in [
+        (RuleConfig::default(), "c b a"),
+        (RuleConfig { exclude: vec!["b".into()], ..RuleConfig::default() }, "c a"),
+        (RuleConfig { receivers: Some(vec!["oncall".into()]), ..RuleConfig::default() }, ""),
+        (RuleConfig { enabled: Some(false), ..RuleConfig::default() }, ""),
+        // What is sent at once does not wait.
+        (RuleConfig { severity: Some(Severity::Warning), ..RuleConfig::default() }, ""),
+    ] {
+        assert_eq!(soon(&panel, rule.clone()), expected, "{rule:?}");
+    }
 }
 
 #[test]

@@ -43,8 +43,9 @@ fn outages(found: &OfTarget) -> usize {
     listed.saturating_add(found.outages.more)
 }
 
-fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 8] {
-    let OfTarget { target, outages, expiring, nearly_used_up, renewed, reset, new, gone, top } = found;
+fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 9] {
+    let OfTarget { target, outages, expiring, nearly_used_up, used_up_soon, renewed, reset, new, gone, top } =
+        found;
     let heading = |id: &str| voice.digest_heading(id, target);
     let outage = |Outages { subject, since, until, count, lasted }: &Outages| {
         let last = voice.digest_outage(target, subject, *since, *until, now);
@@ -63,6 +64,9 @@ fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 8] 
         }),
         list(heading("digest-heading-used"), nearly_used_up, |line| {
             voice.digest_uses(&line.user, line.used, line.limit)
+        }),
+        list(heading("digest-heading-used-up"), used_up_soon, |line| {
+            voice.digest_expires(&line.user, line.at, now)
         }),
         list(heading("digest-heading-renewed"), renewed, |line| voice.digest_renewed(&line.user, line.until)),
         list(heading("digest-heading-reset"), reset, of_reset),

@@ -85,7 +85,7 @@ impl Question {
     /// Whether a digest lists the subjects that have crossed a step, so that its `info` steps can wait for that while
     /// anything is left.
     pub fn is_in_digests(self) -> bool {
-        matches!(self, Question::UserExpiry | Question::UserQuota)
+        matches!(self, Question::UserExpiry | Question::UserQuota | Question::QuotaForecast)
     }
 }
 

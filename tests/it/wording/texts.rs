@@ -6,7 +6,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use proxymeter::{
     alert::{
-        digest::{self, Expiring, Listed, OfTarget, Outages, Usage},
+        digest::{self, Expiring, Listed, OfTarget, Outages, Usage, UsedUp},
         rule::{KINDS, Kind, Question, Steps},
     },
     http::options::TlsOptions,
@@ -154,6 +154,7 @@ fn in_digest(kind: &Kind) -> Option<Notice> {
         Question::UserQuota => {
             found.nearly_used_up = one(Usage { user: "bob".to_owned(), used: 88 << 30, limit: 100 << 30 });
         }
+        Question::QuotaForecast => found.used_up_soon = one(UsedUp { user: "bob".to_owned(), at: LATER }),
         Question::TargetDown => found.outages = one(outage(Failing::Target)),
         Question::NodeDown => found.outages = one(outage(Failing::Node("DE-1".into()))),
         Question::OutboundDown => found.outages = one(outage(Failing::Outbound("warp".into()))),
