@@ -254,15 +254,28 @@ impl OpenDay {
     }
 }
 
+/// How many rows are looked at before one is searched.
+const NEAR: usize = 8;
+
 /// Adds readings of a day to its rows, which are sorted by name.
 fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, Pause)>) {
-    let sorted = rows.len();
+    let (sorted, mut next) = (rows.len(), 0);
     for (read, since) in moves {
         let known = rows.get(..sorted).unwrap_or_default();
-        match known.binary_search_by(|row| row.name.cmp(&read.name)).ok().and_then(|at| rows.get_mut(at)) {
+        // They come mostly in the order of the rows, with the same names.
+        let near = known.iter().skip(next).take(NEAR).position(|row| Arc::ptr_eq(&row.name, &read.name));
+        let found = match near {
+            Some(near) => Some(next + near),
+            None => known.binary_search_by(|row| row.name.cmp(&read.name)).ok(),
+        };
+        next = found.map_or(next, |at| at + 1);
+        match found.and_then(|at| rows.get_mut(at)) {
             Some(row) => *row = std::mem::take(row).then(Row::of(read, since), day),
             None => rows.push(Row::of(read, since)),
         }
+    }
+    if rows.len() == sorted {
+        return;
     }
     // Both parts are mostly sorted, which a stable sort makes use of.
     rows.sort_by(|one, other| one.name.cmp(&other.name));
