@@ -74,7 +74,7 @@ impl Allowance {
 
     /// The month of this allowance that `now` is in; absent: beyond the calendar.
     pub fn period(self, zone: &TimeZone, now: Timestamp) -> Option<Range<Timestamp>> {
-        let now = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
+        let now = now.local(zone)?;
         let (today, month) = (now.date(), now.date().first_of_month());
         let reset = self.reset_in(month)?;
         let (began, ends) = if today < reset {
@@ -262,12 +262,8 @@ mod tests {
         Allowance { bytes: 1000, reset_day, counts: Counts::One }
     }
 
-    fn time(text: &str) -> Timestamp {
-        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-    }
-
     fn moment(text: &str) -> Moment {
-        let wall = time(text);
+        let wall = Timestamp::of(text);
         Moment { wall, uptime: Duration::from_millis(wall.as_millis().unsigned_abs()) }
     }
 
@@ -286,8 +282,8 @@ mod tests {
             ("Europe/Berlin", 1, "2026-10-31T22:59:59Z", "2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z"),
         ] {
             let zone = TimeZone::get(zone).unwrap();
-            let period = allowance(reset_day).period(&zone, time(now));
-            assert_eq!(period, Some(time(began)..time(ends)), "{now} {reset_day}");
+            let period = allowance(reset_day).period(&zone, Timestamp::of(now));
+            assert_eq!(period, Some(Timestamp::of(began)..Timestamp::of(ends)), "{now} {reset_day}");
         }
         let beyond = Timestamp::from_millis(i64::MAX);
         assert_eq!(allowance(1).period(&TimeZone::UTC, beyond), None);

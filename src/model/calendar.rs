@@ -160,7 +160,7 @@ impl Calendar {
     }
 
     fn find(&self, at: Timestamp) -> Option<(Day, Timestamp, Timestamp)> {
-        let at = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let at = at.local(&self.zone)?;
         let start =
             |of: Zoned| Some(Timestamp::from_millis(of.start_of_day().ok()?.timestamp().as_millisecond()));
         Some((Day::of(at.date()), start(at.clone())?, start(at.tomorrow().ok()?)?))
@@ -210,8 +210,7 @@ mod tests {
 
     #[test]
     fn a_day_is_that_of_the_zone() {
-        let at =
-            |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        let at = Timestamp::of;
         for (zone, time, day, hours) in [
             ("UTC", "2026-11-27T23:59:59.999Z", "2026-11-27", 24),
             ("UTC", "2026-11-28T00:00:00Z", "2026-11-28", 24),

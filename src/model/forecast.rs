@@ -195,12 +195,8 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    fn time(text: &str) -> Timestamp {
-        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-    }
-
     fn days(zone: &str, read_at: &str) -> RateDays {
-        RateDays::until(time(read_at), &mut Calendar::new(TimeZone::get(zone).unwrap()))
+        RateDays::until(Timestamp::of(read_at), &mut Calendar::new(TimeZone::get(zone).unwrap()))
     }
 
     #[test]
@@ -271,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_quota_is_used_up_before_it_begins_again_or_never() {
-        let now = time("2026-11-27T12:00:00Z");
+        let now = Timestamp::of("2026-11-27T12:00:00Z");
         let after = |hours: u64| now.saturating_add(Duration::from_secs(hours * HOUR));
         let user = |change: fn(&mut User)| {
             let mut user = User { used: 60, limit: Some(100), read_at: now, ..User::named("u") };

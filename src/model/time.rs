@@ -1,5 +1,10 @@
 use std::{fmt, num::NonZero, time::Duration};
 
+use jiff::{
+    ToSpan, Zoned,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 use serde::{Deserialize, Serialize};
 
 /// A point in wall time: milliseconds since the Unix epoch, negative before it.
@@ -53,6 +58,25 @@ impl Timestamp {
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Timestamp::from_millis(self.as_millis().saturating_sub(millis(duration)))
+    }
+
+    /// The local time in a zone; absent beyond the calendar.
+    pub fn local(self, zone: &TimeZone) -> Option<Zoned> {
+        Some(jiff::Timestamp::from_millisecond(self.as_millis()).ok()?.to_zoned(zone.clone()))
+    }
+
+    /// A local time of a day, in minutes since midnight. One that the day has twice is the first of both, and one that it leaves
+    /// out is as much later as the clocks go forward. Absent beyond the calendar.
+    pub fn of_local(day: Date, minutes: u16, zone: &TimeZone) -> Option<Self> {
+        let local = day.to_datetime(Time::midnight()).checked_add(i64::from(minutes).minutes()).ok()?;
+        let instant = zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(Timestamp::from_millis(instant.as_millisecond()))
+    }
+
+    /// A time that a test writes down.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
     }
 
     /// Time since `earlier`; zero if that is in the future.

@@ -1,4 +1,4 @@
-use jiff::{ToSpan, civil, tz::TimeZone};
+use jiff::{ToSpan, tz::TimeZone};
 
 use crate::model::Timestamp;
 
@@ -18,26 +18,19 @@ impl DigestTime {
     /// The first time of a digest after `then`, once on each local day: a time that a day has twice is the first of both,
     /// and one that it leaves out is as much later as the clocks go forward. Absent only at the end of the calendar.
     pub fn after(&self, then: Timestamp) -> Option<Timestamp> {
-        let local = jiff::Timestamp::from_millisecond(then.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let local = then.local(&self.zone)?;
         let first = local.date().yesterday().ok()?;
-        first.series(1.day()).take(4).filter_map(|day| self.on(day)).find(|time| *time > then)
-    }
-
-    fn on(&self, day: civil::Date) -> Option<Timestamp> {
-        let midnight = day.to_datetime(civil::Time::midnight());
-        let local = midnight.checked_add(i64::from(self.at).minutes()).ok()?;
-        let instant = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
-        Some(Timestamp::from_millis(instant.as_millisecond()))
+        first
+            .series(1.day())
+            .take(4)
+            .filter_map(|day| Timestamp::of_local(day, self.at, &self.zone))
+            .find(|time| *time > then)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn time(text: &str) -> Timestamp {
-        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-    }
 
     #[test]
     fn a_digest_is_due_once_on_each_local_day() {
@@ -62,7 +55,7 @@ mod tests {
         ];
         for (zone, at, then, expected) in cases {
             let daily = DigestTime { at, zone: TimeZone::get(zone).unwrap(), empty: false, top: 0 };
-            assert_eq!(daily.after(time(then)), Some(time(expected)), "{zone} {at} {then}");
+            assert_eq!(daily.after(Timestamp::of(then)), Some(Timestamp::of(expected)), "{zone} {at} {then}");
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use jiff::{ToSpan, civil, tz::TimeZone};
+use jiff::{civil, tz::TimeZone};
 
 use crate::{
     alert::{config::MuteConfig, rule::RuleError},
@@ -79,12 +79,13 @@ impl Mute {
     /// When the window ends that `now` is in. A window belongs to the day it starts. It begins and ends by local time, so
     /// a change to or from summer time makes it longer or shorter.
     fn ends(&self, now: Timestamp) -> Option<Timestamp> {
-        let local = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let local = now.local(&self.zone)?;
         let (from, to) = self.config.hours.unwrap_or((0, DAY));
         let days = [local.date().yesterday().ok()?, local.date()];
         let ends = days.into_iter().filter(|day| self.starts_on(*day)).filter_map(|day| {
             let last = if to > from { day } else { day.tomorrow().ok()? };
-            let (start, end) = (self.instant(day, from)?, self.instant(last, to)?);
+            let (start, end) =
+                (Timestamp::of_local(day, from, &self.zone)?, Timestamp::of_local(last, to, &self.zone)?);
             (start <= now && now < end).then_some(end)
         });
         ends.max()
@@ -93,13 +94,6 @@ impl Mute {
     fn starts_on(&self, day: civil::Date) -> bool {
         let weekday = u8::try_from(day.weekday().to_monday_one_offset()).unwrap_or(0);
         self.config.days.is_empty() || self.config.days.contains(&weekday)
-    }
-
-    fn instant(&self, day: civil::Date, minutes: u16) -> Option<Timestamp> {
-        let local =
-            day.to_datetime(civil::Time::midnight()).checked_add(i64::from(minutes).minutes()).ok()?;
-        let instant = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
-        Some(Timestamp::from_millis(instant.as_millisecond()))
     }
 }
 
@@ -112,13 +106,9 @@ mod tests {
         MuteConfig { days, hours, zone: zone.into(), matchers: BTreeMap::new(), below: None }
     }
 
-    fn time(text: &str) -> Timestamp {
-        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-    }
-
     fn until(config: &MuteConfig, now: &str) -> Option<Timestamp> {
         let mutes = Mutes::new(&BTreeMap::from([("night".to_owned(), config.clone())])).unwrap();
-        mutes.until(|_| "", Severity::Info, time(now))
+        mutes.until(|_| "", Severity::Info, Timestamp::of(now))
     }
 
     #[test]
@@ -152,7 +142,7 @@ mod tests {
             (mute(&[], Some((0, 1440)), "UTC"), "2026-01-10T12:00:00Z", Some("2026-01-11T00:00:00Z")),
         ];
         for (config, now, end) in cases {
-            assert_eq!(until(&config, now), end.map(time), "{config:?} at {now}");
+            assert_eq!(until(&config, now), end.map(Timestamp::of), "{config:?} at {now}");
         }
     }
 

@@ -13,10 +13,6 @@ use crate::{
 
 const GIB: u64 = 1 << 30;
 
-fn time(text: &str) -> Timestamp {
-    Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-}
-
 fn statement(admin: Option<&str>) -> Statement {
     Statement {
         name: "ali".into(),
@@ -31,7 +27,7 @@ fn statement(admin: Option<&str>) -> Statement {
 
 /// A history in which users of admins have grown by so much, each at a time.
 fn history(grown: &[(&str, &str, &str, u64)]) -> Usage {
-    let usage = Usage::in_memory(&Clock::starting_at(time("2026-12-01T09:00:00Z")), TimeZone::UTC);
+    let usage = Usage::in_memory(&Clock::starting_at(Timestamp::of("2026-12-01T09:00:00Z")), TimeZone::UTC);
     let mut totals = std::collections::HashMap::new();
     for (at, admin, user, grown) in grown {
         let total = totals.entry(*user).or_insert(0);
@@ -42,11 +38,11 @@ fn history(grown: &[(&str, &str, &str, u64)]) -> Usage {
             owner: Some((*admin).into()),
             before: Some(before),
             total: *total,
-            last_read: Some(time(at)),
+            last_read: Some(Timestamp::of(at)),
             may_be_reset: false,
             is_falling: false,
         };
-        usage.saw("home", Counted::Users, vec![used], Duration::from_secs(600), time(at));
+        usage.saw("home", Counted::Users, vec![used], Duration::from_secs(600), Timestamp::of(at));
         usage.write_and_wait();
     }
     usage
@@ -117,7 +113,7 @@ fn a_statement_says_it_in_words_with_a_table() {
     let used = read(&usage, &panel, Some("ali"), "2026-11").unwrap();
     let voice = Voice::new(Language::En, TimeZone::UTC, "");
     let month = "2026-11".parse().unwrap();
-    let now = time("2026-12-01T09:00:00Z");
+    let now = Timestamp::of("2026-12-01T09:00:00Z");
     let notice = |pseudonym| notice(&statement(Some("ali")), ("ops", &voice), month, &used, pseudonym, now);
     let said = notice(None);
     assert_eq!(

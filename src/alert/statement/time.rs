@@ -1,8 +1,4 @@
-use jiff::{
-    ToSpan,
-    civil::{self, Date},
-    tz::TimeZone,
-};
+use jiff::{ToSpan, civil::Date, tz::TimeZone};
 
 use crate::model::{Month, Timestamp};
 
@@ -33,7 +29,7 @@ pub struct Due {
 impl Statement {
     /// Absent only at the end of the calendar.
     pub fn due(&self, now: Timestamp) -> Option<Due> {
-        let local = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let local = now.local(&self.zone)?;
         let first = local.date().first_of_month();
         let this = self.on(first)?;
         let month = Month::of_year_and_month(first.year().into(), first.month().into());
@@ -43,14 +39,10 @@ impl Statement {
         Some(Due { month: month.plus(-1), next: self.on(first.checked_add(1.month()).ok()?)? })
     }
 
-    /// When the statement is due in a month. A local time that the day has twice is the first of both, and one that it
-    /// leaves out is as much later as the clocks go forward.
+    /// When the statement is due in a month.
     fn on(&self, first: Date) -> Option<Timestamp> {
         let day = first.with().day(self.day).build().ok()?;
-        let local =
-            day.to_datetime(civil::Time::midnight()).checked_add(i64::from(self.at).minutes()).ok()?;
-        let instant = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
-        Some(Timestamp::from_millis(instant.as_millisecond()))
+        Timestamp::of_local(day, self.at, &self.zone)
     }
 }
 
@@ -60,8 +52,6 @@ mod tests {
 
     #[test]
     fn a_statement_is_due_once_in_each_month() {
-        let time =
-            |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
         for (zone, day, at, now, month, next) in [
             ("UTC", 1, 540, "2026-12-01T08:59:59Z", "2026-10", "2026-12-01T09:00:00Z"),
             ("UTC", 1, 540, "2026-12-01T09:00:00Z", "2026-11", "2027-01-01T09:00:00Z"),
@@ -91,8 +81,8 @@ mod tests {
                 at,
                 zone: TimeZone::get(zone).unwrap(),
             };
-            let due = Due { month: month.parse().unwrap(), next: time(next) };
-            assert_eq!(statement.due(time(now)), Some(due), "{zone} {day} {at} {now}");
+            let due = Due { month: month.parse().unwrap(), next: Timestamp::of(next) };
+            assert_eq!(statement.due(Timestamp::of(now)), Some(due), "{zone} {day} {at} {now}");
         }
     }
 }

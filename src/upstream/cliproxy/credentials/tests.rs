@@ -1,11 +1,6 @@
 use super::*;
 use crate::upstream::cliproxy::names::test_names;
 
-fn time(text: &str) -> Timestamp {
-    let time: jiff::Timestamp = text.parse().unwrap();
-    Timestamp::from_millis(time.as_millisecond())
-}
-
 fn read(text: &str, now: Timestamp) -> Vec<Credential> {
     let files = files(text, &test_names(&[]), now, &OddFields::default()).unwrap();
     files.listed.into_iter().map(|listed| listed.credential).collect()
@@ -15,7 +10,7 @@ fn read(text: &str, now: Timestamp) -> Vec<Credential> {
 fn with(fields: &str) -> Credential {
     let text =
         format!(r#"{{"files": [{{"name": "claude-a@example.com.json", "auth_index": "c1", {fields}}}]}}"#);
-    read(&text, time("2026-11-26T12:00:00Z")).remove(0)
+    read(&text, Timestamp::of("2026-11-26T12:00:00Z")).remove(0)
 }
 
 #[test]
@@ -27,7 +22,7 @@ fn cooldowns_and_quotas_are_those_of_the_list_since_7_3() {
     let of = |label: &str| credentials.iter().find(|known| &*known.label == label).unwrap();
     let claude = of("971b244bee59d693");
     assert_eq!((claude.available, claude.cause), (Some(false), "quota exceeded"));
-    let until = time("2026-09-20T06:26:13.14Z");
+    let until = Timestamp::of("2026-09-20T06:26:13.14Z");
     let cooldown = |model: Option<&str>, reason| Cooldown { model: model.map(Arc::from), reason, until };
     assert_eq!(
         claude.cooldowns,
@@ -41,7 +36,7 @@ fn cooldowns_and_quotas_are_those_of_the_list_since_7_3() {
     assert_eq!(quotas, [("", "5h", Some(1.0)), ("claude-opus-4-8", "7d", Some(0.91))]);
     let codex = of("f2d5589662134d78");
     assert_eq!((codex.available, codex.quotas[0].used_ratio), (Some(true), Some(0.83)));
-    assert_eq!(codex.plan_expiry, Some(time("2026-09-10T12:00:00Z")));
+    assert_eq!(codex.plan_expiry, Some(Timestamp::of("2026-09-10T12:00:00Z")));
     let dead = of("1a223307b9a7c746");
     assert_eq!((dead.available, dead.cause), (Some(false), "login expired or revoked"));
     assert_eq!(dead.plan_expiry, Some(Timestamp::from_secs(1_785_500_000)));
@@ -135,12 +130,12 @@ fn messages_are_classified_and_not_kept() {
 #[test]
 fn recorded_states_are_those_that_were_provoked() {
     let of = |text: &str, label: &str, now: &str| {
-        read(text, time(now)).into_iter().find(|known| &*known.label == label).unwrap()
+        read(text, Timestamp::of(now)).into_iter().find(|known| &*known.label == label).unwrap()
     };
     let text = include_str!("../../../../tests/fixtures/cliproxy/v7.2.140/auth-files-codex-429.json");
     let exceeded = of(text, "4765069aa1199181", "2026-11-25T19:23:40Z");
     assert_eq!((exceeded.available, exceeded.cause), (Some(false), "quota exceeded"));
-    assert_eq!(exceeded.plan_expiry, Some(time("2026-12-03T10:00:00Z")));
+    assert_eq!(exceeded.plan_expiry, Some(Timestamp::of("2026-12-03T10:00:00Z")));
     let later = of(text, "4765069aa1199181", "2026-11-25T19:24:05Z");
     assert_eq!((later.available, later.cooldowns.len()), (Some(true), 0));
     let team = of(text, "17cd5926038f313c", "2026-11-25T19:23:40Z");

@@ -37,7 +37,7 @@ impl Calendar {
 
     /// When the day began, when the next one begins, and when the month began.
     fn found(zone: &TimeZone, now: Timestamp) -> Option<(Timestamp, Timestamp, Timestamp)> {
-        let now = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
+        let now = now.local(zone)?;
         let start = |of: Zoned| {
             let start = of.start_of_day().ok()?;
             Some(Timestamp::from_secs(start.timestamp().as_second()))
