@@ -163,26 +163,12 @@ impl Usage {
         self.read(|connection| read::rows(connection, query))
     }
 
-    /// What each subject of a kind used in the periods together, the most first; at most so many. This call blocks, but no
-    /// writer.
+    /// What each subject of a kind whose name `is_one` accepts used in the periods together, the most first; at most so many.
+    /// This call blocks, but no writer.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn sums(
-        &self,
-        of: (&str, SubjectKind),
-        by: By,
-        periods: RangeInclusive<i32>,
-        most: usize,
-    ) -> Result<Vec<UsageSum>, UsageError> {
-        self.sums_of(of, by, periods, most, |_| true)
-    }
-
-    /// As [`Usage::sums`], of those subjects whose names `is_one` accepts.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn sums_of(
         &self,
         of: (&str, SubjectKind),
         by: By,
@@ -212,28 +198,24 @@ impl Usage {
 
     /// Writes what was read so far, if the disk lets it.
     pub async fn write(&self) {
-        self.ask(|done| Work::Write { done }).await;
+        drop(self.ask(|done| Work::Write { done }).await);
     }
 
     /// As [`Usage::write`], on a thread that may block.
     pub fn write_and_wait(&self) {
-        let (done, until_done) = oneshot::channel();
-        if self.requests.send(Work::Write { done }).is_ok() {
-            drop(until_done.blocking_recv());
-        }
+        drop(self.ask(|done| Work::Write { done }).blocking_recv());
     }
 
     /// Writes what was read so far and closes the file.
     pub async fn close(&self) {
-        self.ask(|done| Work::Close { done }).await;
+        drop(self.ask(|done| Work::Close { done }).await);
     }
 
-    async fn ask(&self, work: impl FnOnce(oneshot::Sender<()>) -> Work) {
+    /// No answer is sent: the writer drops its end, and so does a request that finds no writer.
+    fn ask(&self, work: impl FnOnce(oneshot::Sender<()>) -> Work) -> oneshot::Receiver<()> {
         let (done, until_done) = oneshot::channel();
-        if self.requests.send(work(done)).is_ok() {
-            // No answer is sent: the writer drops its end.
-            drop(until_done.await);
-        }
+        drop(self.requests.send(work(done)));
+        until_done
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, UsageError> {

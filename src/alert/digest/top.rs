@@ -62,7 +62,7 @@ impl AskTop {
         for Target { name, id, rules } in &self.targets {
             let covers = |user: &str| rules.iter().any(|rule| rule.covers(user));
             let of = (id.as_str(), SubjectKind::User);
-            let sums = usage.sums_of(of, By::Day, periods.clone(), self.most, covers)?;
+            let sums = usage.sums(of, By::Day, periods.clone(), self.most, covers)?;
             let sums: Vec<_> = sums.into_iter().filter(|sum| sum.used > 0).collect();
             targets.insert(Arc::clone(name), sums);
         }

@@ -85,7 +85,7 @@ impl AskStatement {
         };
         let month = self.month.number();
         let of = (self.target.as_str(), SubjectKind::User);
-        let users = usage.sums_of(of, By::Month, month..=month, usize::MAX, is_one)?;
+        let users = usage.sums(of, By::Month, month..=month, usize::MAX, is_one)?;
         let users: Vec<_> =
             users.into_iter().filter(|user| user.used > 0 || !user.marks.is_empty()).collect();
         let by_users = users.iter().fold(0_u64, |sum, user| sum.saturating_add(user.used));

@@ -156,18 +156,19 @@ impl Open {
         now: Timestamp,
     ) {
         let day = self.calendar.day(now);
-        let before = *self.target(target).before.of(counted);
         let (start, lately) = (self.calendar.start_of_day(now), now.saturating_sub(usual));
-        let since = |read: &Move, past: &mut Calendar| {
+        let Open { past, targets, .. } = self;
+        let open = targets.entry(target.to_owned()).or_default();
+        let before = *open.before.of(counted);
+        let since = |read: Move| {
             let last = read.last_read.max(before).unwrap_or(now);
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
             let since = (since < start).then(|| past.day(since));
             // A total that was held is older than the reading.
-            Pause { since, is_late, is_newer: read.last_read > before && !read.may_be_reset }
+            let is_newer = read.last_read > before && !read.may_be_reset;
+            (read, Pause { since, is_late, is_newer })
         };
-        let since: Vec<_> = moves.iter().map(|read| since(read, &mut self.past)).collect();
-        let open = self.target(target);
         *open.read.of_mut(counted) = Some(now);
         if moves.is_empty() {
             return;
@@ -176,7 +177,7 @@ impl Open {
             open.days.push(OpenDay { day, ..OpenDay::default() });
         }
         if let Some(today) = open.days.last_mut() {
-            add_to(today.rows.of_mut(counted), day, moves.into_iter().zip(since));
+            add_to(today.rows.of_mut(counted), day, moves.into_iter().map(since));
         }
         open.hold_together();
     }
