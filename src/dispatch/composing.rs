@@ -34,13 +34,7 @@ pub(super) fn compose_digest(
         return None;
     }
     let notice = digest::notice((line.name(), &route.voice), &found, due, since, now.wall);
-    match Message::of(&notice) {
-        Ok(message) => Some((Arc::new(notice), message)),
-        Err(err) => {
-            warn!(receiver = line.name(), "a digest cannot be kept, and is not sent: {err}");
-            None
-        }
-    }
+    kept(notice)
 }
 
 /// Composes the statement that is due; absent: there is nothing to say.
@@ -56,14 +50,15 @@ pub(super) fn compose_statement(
         return None;
     };
     let notice = statement::notice(&plan, (line.name(), &route.voice), month, &used, pseudonym, now.wall);
+    kept(notice)
+}
+
+fn kept(notice: Notice) -> Option<(Arc<Notice>, Message)> {
     match Message::of(&notice) {
         Ok(message) => Some((Arc::new(notice), message)),
         Err(err) => {
-            warn!(
-                receiver = line.name(),
-                statement = name,
-                "a statement cannot be kept, and is not sent: {err}"
-            );
+            let Notice { receiver, group, .. } = &notice;
+            warn!(receiver, group, "a message cannot be kept, and is not sent: {err}");
             None
         }
     }
