@@ -112,6 +112,39 @@ enum Point {
 }
 
 impl Trap {
+    /// Also where to hear that it has sprung.
+    fn new() -> (Arc<Trap>, Receiver<()>) {
+        let (sender, sprung) = mpsc::channel();
+        let trap = Trap { daemon: Mutex::default(), armed: Mutex::default(), sprung: Mutex::new(sender) };
+        (Arc::new(trap), sprung)
+    }
+
+    /// Starts a daemon, and kills it when `wait` is over or the trap has sprung.
+    fn kill(&self, home: &Home, point: Point, sprung: &Receiver<()>, wait: impl FnOnce()) {
+        *self.armed.lock().unwrap() = Some(point);
+        let daemon = Arc::new(home.start());
+        *self.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
+        wait();
+        *self.armed.lock().unwrap() = None;
+        daemon.kill();
+        *self.daemon.lock().unwrap() = None;
+        while sprung.try_recv().is_ok() {}
+    }
+
+    /// Kills a daemon that sends something at once, each round at another point.
+    fn kill_in_turn(&self, home: &Home, round: u64, sprung: &Receiver<()>) -> Point {
+        let point = match round % 3 {
+            0 => Point::Read,
+            1 => Point::Answered(Duration::from_millis(round)),
+            _ => Point::Start(Duration::from_millis(300 + 40 * round)),
+        };
+        self.kill(home, point, sprung, || match point {
+            Point::Start(wait) => thread::sleep(wait),
+            _ => drop(sprung.recv_timeout(ROUND * 4)),
+        });
+        point
+    }
+
     fn spring(&self, is_point: impl Fn(Point) -> Option<Duration>) {
         let mut armed = self.armed.lock().unwrap();
         let Some(wait) = armed.and_then(is_point) else { return };
@@ -140,9 +173,7 @@ impl Trap {
 
 impl Lane {
     fn new(seed: u64) -> Lane {
-        let (sender, sprung) = mpsc::channel();
-        let trap =
-            Arc::new(Trap { daemon: Mutex::default(), armed: Mutex::default(), sprung: Mutex::new(sender) });
+        let (trap, sprung) = Trap::new();
         let points = || {
             let (read, answered) = (Arc::clone(&trap), Arc::clone(&trap));
             (move || read.spring_when_read(), move || answered.spring_when_answered())
@@ -223,10 +254,7 @@ impl Lane {
             _ => Point::Answered(soon),
         };
         let lists = self.panel.wire.requests_to("/api/users");
-        *self.trap.armed.lock().unwrap() = Some(point);
-        let daemon = Arc::new(self.home.start());
-        *self.trap.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
-        match point {
+        self.trap.kill(&self.home, point, &self.sprung, || match point {
             Point::Start(wait) => thread::sleep(wait),
             Point::List(wait) => {
                 let start = Instant::now();
@@ -237,11 +265,7 @@ impl Lane {
             }
             // When nothing was sent, the daemon is killed in its peace.
             Point::Read | Point::Answered(_) => drop(self.sprung.recv_timeout(ROUND)),
-        }
-        *self.trap.armed.lock().unwrap() = None;
-        daemon.kill();
-        *self.trap.daemon.lock().unwrap() = None;
-        while self.sprung.try_recv().is_ok() {}
+        });
     }
 
     /// Returns the copies that came beside the first.

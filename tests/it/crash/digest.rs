@@ -1,11 +1,6 @@
 //! The daily digest of a program that is killed. What has changed is found by one process, and told by another.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use proxymeter::{
     clock::Clock,
@@ -14,7 +9,7 @@ use proxymeter::{
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use super::{BY_RULE, Point, QUIET, ROUND, Trap};
+use super::{BY_RULE, QUIET, Trap};
 use crate::common::{
     daemon::{Home, wait_for, webhook},
     hook::{Hook, Reply},
@@ -67,9 +62,7 @@ fn lines(digest: &Value) -> Vec<String> {
 #[test]
 fn a_digest_comes_once_and_tells_what_an_earlier_process_found() {
     let _busy = QUIET.read();
-    let (sender, sprung) = mpsc::channel();
-    let trap =
-        Arc::new(Trap { daemon: Mutex::default(), armed: Mutex::default(), sprung: Mutex::new(sender) });
+    let (trap, sprung) = Trap::new();
     let (read, answered) = (Arc::clone(&trap), Arc::clone(&trap));
     let reply = move || {
         read.spring_when_read();
@@ -94,22 +87,7 @@ fn a_digest_comes_once_and_tells_what_an_earlier_process_found() {
     for round in 0..12 {
         make_due(&home);
         let (before, asked) = (hook.deliveries().len(), panel.wire.requests_to("/api/users"));
-        let point = match round % 3 {
-            0 => Point::Read,
-            1 => Point::Answered(Duration::from_millis(round)),
-            _ => Point::Start(Duration::from_millis(300 + 40 * round)),
-        };
-        *trap.armed.lock().unwrap() = Some(point);
-        let daemon = Arc::new(home.start());
-        *trap.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
-        match point {
-            Point::Start(wait) => thread::sleep(wait),
-            _ => drop(sprung.recv_timeout(ROUND * 4)),
-        }
-        *trap.armed.lock().unwrap() = None;
-        daemon.kill();
-        *trap.daemon.lock().unwrap() = None;
-        while sprung.try_recv().is_ok() {}
+        let point = trap.kill_in_turn(&home, round, &sprung);
 
         let daemon = home.start();
         wait_for("the users", || (panel.wire.requests_to("/api/users") >= asked + 2).then_some(()));

@@ -1,11 +1,6 @@
 //! The monthly statement of a program that is killed while it sends it.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use proxymeter::{
     clock::Clock,
@@ -13,7 +8,7 @@ use proxymeter::{
 };
 use rusqlite::Connection;
 
-use super::{BY_RULE, Point, QUIET, ROUND, Trap};
+use super::{BY_RULE, QUIET, Trap};
 use crate::common::{
     daemon::{Home, email, wait_for},
     mailbox::Mailbox,
@@ -36,9 +31,7 @@ fn make_due(home: &Home) {
 #[test]
 fn a_statement_comes_once_or_again_under_its_id() {
     let _busy = QUIET.read();
-    let (sender, sprung) = mpsc::channel();
-    let trap =
-        Arc::new(Trap { daemon: Mutex::default(), armed: Mutex::default(), sprung: Mutex::new(sender) });
+    let (trap, sprung) = Trap::new();
     let (read, answered) = (Arc::clone(&trap), Arc::clone(&trap));
     let mailbox = Mailbox::with(move || read.spring_when_read(), move || answered.spring_when_answered());
     let panel = Served::start();
@@ -68,22 +61,7 @@ fn a_statement_comes_once_or_again_under_its_id() {
     for round in 0..9 {
         make_due(&home);
         let before = mailbox.mails().len();
-        let point = match round % 3 {
-            0 => Point::Read,
-            1 => Point::Answered(Duration::from_millis(round)),
-            _ => Point::Start(Duration::from_millis(300 + 40 * round)),
-        };
-        *trap.armed.lock().unwrap() = Some(point);
-        let daemon = Arc::new(home.start());
-        *trap.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
-        match point {
-            Point::Start(wait) => thread::sleep(wait),
-            _ => drop(sprung.recv_timeout(ROUND * 4)),
-        }
-        *trap.armed.lock().unwrap() = None;
-        daemon.kill();
-        *trap.daemon.lock().unwrap() = None;
-        while sprung.try_recv().is_ok() {}
+        let point = trap.kill_in_turn(&home, round, &sprung);
 
         let daemon = home.start();
         wait_for("the statement", || (mailbox.mails().len() > before).then_some(()));

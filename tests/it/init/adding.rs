@@ -122,16 +122,20 @@ fn nothing_is_added_where_something_is_wrong() {
     assert_eq!((panel.logins(), panel.refused_logins()), (0, 0));
 }
 
+fn old_panel(password: &str, login_secret: &str) -> (xui::Panel, SocketAddr) {
+    xui(&xui::Options {
+        generation: xui::Generation::V1_7,
+        password: password.to_owned(),
+        login_secret: Some(login_secret.to_owned()),
+        ..xui::Options::default()
+    })
+}
+
 /// The dialogue asks for what the file and the panel turn out to need.
 #[test]
 fn a_person_adds_an_old_panel_that_demands_more() {
     let (password, login_secret) = (canary("password"), canary("login-secret"));
-    let (panel, address) = xui(&xui::Options {
-        generation: xui::Generation::V1_7,
-        password: password.clone(),
-        login_secret: Some(login_secret.clone()),
-        ..xui::Options::default()
-    });
+    let (panel, address) = old_panel(&password, &login_secret);
     let folder = folder_of_mine();
     let mut terminal = Terminal::start(folder.path(), &["init"]);
     terminal.answer("exporter.toml exists. Add a panel to it, and keep what it has [Y/n]", "");
@@ -171,12 +175,7 @@ fn a_person_adds_an_old_panel_that_demands_more() {
 #[test]
 fn without_a_terminal_a_login_secret_is_a_file() {
     let (password, login_secret) = (canary("password"), canary("login-secret"));
-    let (panel, address) = xui(&xui::Options {
-        generation: xui::Generation::V1_7,
-        password: password.clone(),
-        login_secret: Some(login_secret.clone()),
-        ..xui::Options::default()
-    });
+    let (panel, address) = old_panel(&password, &login_secret);
     let folder = folder();
     let url = format!("--url=http://{address}");
     let arguments = [&url, "--username=admin", "--password-file=-"];

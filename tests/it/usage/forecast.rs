@@ -1,4 +1,4 @@
-//! Days of use, read of a panel and written to the disk, until it is told when a quota is used up.
+//! A panel is read for some days, and its use is written to the disk, until an alert says when a quota is used up.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
