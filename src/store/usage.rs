@@ -17,6 +17,7 @@
 mod file;
 mod open;
 mod read;
+mod rows;
 mod schema;
 mod subject;
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What was read since the last write, in memory: a row for each subject that moved, and nothing for the others.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::subject::{Counted, Each};
-use crate::model::{Calendar, Day, Marks, Move, Timestamp, growth, is_late};
+use super::{
+    rows::{Pause, Rows},
+    subject::{Counted, Each},
+};
+use crate::model::{Calendar, Day, Move, Timestamp, is_late};
 
 /// Days that a target may have here while the disk fails. What is older counts in the next day, and is marked.
 const MOST_DAYS: usize = 3;
@@ -33,82 +36,11 @@ struct OpenTarget {
     days: Vec<OpenDay>,
 }
 
-/// What was read of one target on one day, each sort by name.
+/// What was read of one target on one day.
 #[derive(Debug, Default)]
 pub(super) struct OpenDay {
     pub(super) day: Day,
-    pub(super) rows: Each<Vec<Row>>,
-}
-
-/// What was read of one subject on one day since the last write.
-#[derive(Debug, Default)]
-pub(super) struct Row {
-    pub(super) name: Arc<str>,
-    /// The admin that owned the user last.
-    pub(super) owner: Option<Arc<str>>,
-    /// The total before the first reading.
-    before: Option<u64>,
-    /// It was read after what the file has.
-    is_newer: bool,
-    first: u64,
-    /// The earlier day of the reading before the first one, or near enough to it.
-    since: Option<Day>,
-    /// What it grew up to the first reading may be of any day since then.
-    is_late: bool,
-    /// It only says that something may have been reset: no total that is believed was read.
-    is_held: bool,
-    /// Growth from the first reading to the last.
-    grown: u64,
-    last: u64,
-    marks: PeriodMarks,
-}
-
-/// The total that the file has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) total: u64,
-    /// The panel said less afterwards, which was not believed yet.
-    pub(super) is_held: bool,
-}
-
-/// What was used of a subject since its row was last written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Used {
-    pub(super) used: u64,
-    pub(super) marks: PeriodMarks,
-    /// An earlier day, with the marks that it gets too.
-    pub(super) earlier: Option<(Day, Marks)>,
-}
-
-/// The marks of a day and of its month.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PeriodMarks {
-    pub(super) day: Marks,
-    pub(super) month: Marks,
-}
-
-impl PeriodMarks {
-    /// A reset is one of both.
-    const RESET: PeriodMarks = PeriodMarks { day: Marks::RESET, month: Marks::RESET };
-
-    /// Those of growth since an earlier day.
-    fn gap(since: Day, day: Day) -> Self {
-        let gap = |same_period: bool| Marks::GAP.only_if(!same_period);
-        PeriodMarks { day: gap(since == day), month: gap(since.month() == day.month()) }
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self.day.is_empty() && self.month.is_empty()
-    }
-
-    fn only_if(self, holds: bool) -> Self {
-        if holds { self } else { PeriodMarks::default() }
-    }
-
-    #[must_use]
-    pub(super) fn with(self, other: PeriodMarks) -> Self {
-        PeriodMarks { day: self.day | other.day, month: self.month | other.month }
-    }
+    pub(super) rows: Each<Rows>,
 }
 
 /// What was taken of one target to be written.
@@ -177,7 +109,7 @@ impl Open {
             open.days.push(OpenDay { day, ..OpenDay::default() });
         }
         if let Some(today) = open.days.last_mut() {
-            add_to(today.rows.of_mut(counted), day, moves.into_iter().map(since));
+            today.rows.of_mut(counted).add(day, moves.into_iter().map(since));
         }
         open.hold_together();
     }
@@ -185,7 +117,8 @@ impl Open {
     /// Takes everything, to be written.
     pub(super) fn take(&mut self) -> (Vec<Taken>, Option<(Vec<String>, Timestamp)>) {
         let targets = self.targets.iter_mut().filter_map(|(target, open)| {
-            let (read, days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
+            let (read, mut days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
+            days.iter_mut().for_each(OpenDay::settle);
             let was_read = Counted::ALL.into_iter().any(|counted| read.of(counted).is_some());
             was_read.then(|| Taken { target: target.clone(), read, days })
         });
@@ -225,7 +158,7 @@ impl OpenTarget {
             let mut oldest = self.days.remove(0);
             let Some(next) = self.days.first_mut() else { return };
             for counted in Counted::ALL {
-                oldest.rows.of_mut(counted).iter_mut().for_each(|row| row.move_to(oldest.day, next.day));
+                oldest.rows.of_mut(counted).move_to(oldest.day, next.day);
             }
             oldest.day = next.day;
             let later = std::mem::replace(next, oldest);
@@ -239,151 +172,20 @@ impl OpenDay {
     fn go_on(&mut self, later: OpenDay) {
         let OpenDay { day, rows: mut later } = later;
         for counted in Counted::ALL {
-            let rows = self.rows.of_mut(counted);
-            let mut later = std::mem::take(later.of_mut(counted)).into_iter().peekable();
-            let mut both = Vec::with_capacity(rows.len().max(later.len()));
-            for row in rows.drain(..) {
-                both.extend(std::iter::from_fn(|| later.next_if(|later| later.name < row.name)));
-                match later.next_if(|later| later.name == row.name) {
-                    Some(later) => both.push(row.then(later, day)),
-                    None => both.push(row),
-                }
-            }
-            both.extend(later);
-            *rows = both;
-        }
-    }
-}
-
-/// How many rows are looked at before one is searched.
-const NEAR: usize = 8;
-
-/// Adds readings of a day to its rows, which are sorted by name.
-fn add_to(rows: &mut Vec<Row>, day: Day, moves: impl Iterator<Item = (Move, Pause)>) {
-    let (sorted, mut next) = (rows.len(), 0);
-    for (read, since) in moves {
-        let known = rows.get(..sorted).unwrap_or_default();
-        // They come mostly in the order of the rows, with the same names.
-        let near = known.iter().skip(next).take(NEAR).position(|row| Arc::ptr_eq(&row.name, &read.name));
-        let found = match near {
-            Some(near) => Some(next + near),
-            None => known.binary_search_by(|row| row.name.cmp(&read.name)).ok(),
-        };
-        next = found.map_or(next, |at| at + 1);
-        match found.and_then(|at| rows.get_mut(at)) {
-            Some(row) => *row = std::mem::take(row).then(Row::of(read, since), day),
-            None => rows.push(Row::of(read, since)),
-        }
-    }
-    if rows.len() == sorted {
-        return;
-    }
-    // Both parts are mostly sorted, which a stable sort makes use of.
-    rows.sort_by(|one, other| one.name.cmp(&other.name));
-    rows.dedup_by(|later, earlier| {
-        let is_same = later.name == earlier.name;
-        if is_same {
-            *earlier = std::mem::take(earlier).then(std::mem::take(later), day);
-        }
-        is_same
-    });
-}
-
-/// The time between a reading and the one before.
-#[derive(Clone, Copy)]
-struct Pause {
-    /// See [`Row`].
-    since: Option<Day>,
-    is_late: bool,
-    is_newer: bool,
-}
-
-impl Row {
-    fn of(read: Move, Pause { since, is_late, is_newer }: Pause) -> Self {
-        let Move { name, owner, before, total, last_read: _, may_be_reset, is_falling } = read;
-        // Within a short time, a subject that is at rest before and after is at rest.
-        let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
-        let marks = PeriodMarks::RESET.only_if(is_reset);
-        Row {
-            name,
-            owner,
-            before,
-            is_newer,
-            first: total,
-            since,
-            is_late,
-            is_held: is_falling,
-            grown: 0,
-            last: total,
-            marks,
+            self.rows.of_mut(counted).go_on(std::mem::take(later.of_mut(counted)), day);
         }
     }
 
-    /// This row and a later one of the same day as one.
-    fn then(self, later: Row, day: Day) -> Row {
-        if later.is_held {
-            return Row { marks: self.marks.with(later.marks), since: self.since.or(later.since), ..self };
-        }
-        if self.is_held {
-            let (since, is_late) = (self.since.or(later.since), self.is_late || later.is_late);
-            return Row { since, is_late, marks: self.marks.with(later.marks), ..later };
-        }
-        let (grown, fell) = growth(self.last, later.first);
-        let gap = later.since.filter(|_| later.is_late && grown > 0);
-        let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
-        let marks = self.marks.with(later.marks).with(gap);
-        Row {
-            owner: later.owner.or(self.owner),
-            since: self.since.or(later.since),
-            grown: self.grown.saturating_add(grown).saturating_add(later.grown),
-            last: later.last,
-            marks: marks.with(PeriodMarks::RESET.only_if(fell)),
-            ..self
-        }
-    }
-
-    /// Lets what was used on an earlier day count on another one.
-    fn move_to(&mut self, from: Day, to: Day) {
-        self.since = self.since.min(Some(from)).or(Some(from));
-        self.is_late = true;
-        if self.grown > 0 {
-            self.marks = self.marks.with(PeriodMarks::gap(from, to));
-        }
-    }
-
-    /// The total for the file.
-    pub(super) fn stored(&self, before: Option<Stored>) -> Option<Stored> {
-        match (self.is_held, before) {
-            (false, _) => Some(Stored { total: self.last, is_held: false }),
-            (true, before) => before.map(|before| Stored { is_held: true, ..before }),
-        }
-    }
-
-    /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
-    /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
-    pub(super) fn used(&self, stored: Option<Stored>, day: Day) -> Used {
-        let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
-        let stored = stored.map(|stored| stored.total);
-        // A process that read a newer total than the file has may have been killed before it wrote that.
-        let before = self.before.filter(|_| self.is_newer || stored.is_none());
-        let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
-        let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
-        for total in known.chain([self.first]) {
-            let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
-            (grown, fell) = (grown.saturating_add(more), fell || is_reset);
-        }
-        let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
-        let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
-        let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
-        let marks = marks.with(gap.unwrap_or_default());
-        let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
-        Used { used: grown.saturating_add(self.grown), marks, earlier }
+    /// See [`Rows::settle`].
+    fn settle(&mut self) {
+        Counted::ALL.into_iter().for_each(|counted| self.rows.of_mut(counted).settle(self.day));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::usage::rows::{Stored, Used};
 
     const NOON: Timestamp = Timestamp::from_secs(1_795_003_200);
     const USUAL: Duration = Duration::from_secs(600);
@@ -486,14 +288,9 @@ mod tests {
         let days_open = days(&mut open);
         let stored = Some(10);
         assert_eq!(used(&days_open[0], stored), [("a", 0, 0, 0), ("b", 0, 3, 2)]);
-        let row = &days_open[0].rows.of(Counted::Users)[0];
+        let row = days_open[0].rows.of(Counted::Users).iter().next().unwrap();
         let [good, doubted] = [false, true].map(|is_held| Stored { total: 10, is_held });
         assert_eq!((row.stored(None), row.stored(Some(good))), (None, Some(doubted)));
-        // The next process did not see that it fell.
-        for (total, marks) in [(10, 0), (12, 2)] {
-            let row = Row { before: None, is_held: false, first: total, last: total, ..Row::default() };
-            assert_eq!(row.used(Some(doubted), Day::default()).marks.day.bits(), marks);
-        }
         for moves in
             [vec![held("a", NOON)], vec![Move { may_be_reset: true, ..read("a", Some(100), 12, Some(NOON)) }]]
         {
@@ -502,7 +299,7 @@ mod tests {
         let days = days(&mut open);
         assert_eq!(used(&days[0], stored), [("a", 2, 2, 2)]);
         assert_eq!(used(&days[0], None), [("a", 12, 2, 2)]);
-        let row = &days[0].rows.of(Counted::Users)[0];
+        let row = days[0].rows.of(Counted::Users).iter().next().unwrap();
         assert_eq!(row.stored(Some(doubted)), Some(Stored { total: 12, is_held: false }));
     }
 
@@ -533,10 +330,5 @@ mod tests {
         let expected = [("2026-11-25", 24, 1), ("2026-11-26", 3, 0), ("2026-11-27", 3, 0)];
         let expected = expected.map(|(day, used, marks)| (day.to_owned(), vec![("a", used, marks, 0)]));
         assert_eq!(seen, expected);
-    }
-
-    #[test]
-    fn a_row_is_small() {
-        assert!(size_of::<Row>() <= 88, "{}", size_of::<Row>());
     }
 }

@@ -6,7 +6,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, para
 use tracing::warn;
 
 use super::{
-    open::{OpenDay, PeriodMarks, Row, Stored, Taken, Used},
+    open::{OpenDay, Taken},
+    rows::{PeriodMarks, Row, Stored, Used},
     schema::{self, MOST_SUBJECTS, ids_of},
     subject::{By, Counted, SubjectKind},
 };
@@ -98,7 +99,7 @@ impl Target {
         let mut changes = Vec::new();
         for counted in Counted::ALL {
             let mut new = Vec::new();
-            for row in day.rows.of(counted) {
+            for row in day.rows.of(counted).iter() {
                 let found = found(&mut find, self.id, counted.kind(), &row.name)?;
                 let stored = found.and_then(|(_, total)| total);
                 let used = row.used(stored, day.day);
