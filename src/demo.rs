@@ -206,7 +206,7 @@ async fn pasarguard(options: Options, way: Way) -> io::Result<Simulated> {
             (url, pin, Box::pin(async move { drop(front::serve(listener, address).await) }))
         }
     };
-    let tables = format!("[marzban.edge]\nurl = \"{url}\"\n{pin}api_key = \"{api_key}\"\n");
+    let tables = format!("[marzban.edge]\nurl = \"{url}\"\n{pin}api_key = \"{api_key}\"\ndevice_limit = 3\n");
     let life = async move {
         let time = every_second(|_| panel.advance(1));
         tokio::join!(time, front, panel.clone().serve(listener, std::future::pending()));

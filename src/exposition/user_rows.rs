@@ -35,9 +35,9 @@ families! {
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
         "Unix time of the user's last traffic (online_at or lastOnline); no series if never. Polled.");
     USER_DEVICES = Gauge("user_devices", ["target", "user"],
-        "Addresses in use by the user at present (client IPs of the panel); polled.");
+        "Addresses in use by the user at present (client IPs of the panel or of its nodes); polled.");
     USER_DEVICES_LIMIT = Gauge("user_devices_limit", ["target", "user"],
-        "Addresses that the user may use at a time (limitIp); no series if unlimited. Polled.");
+        "Addresses that the user may use at a time (limitIp, or hwid_limit, or device_limit of the configuration); no series if unlimited. Polled.");
 }
 
 pub(super) static ROWS: &[RowFamily] = &[

@@ -23,6 +23,8 @@ pub enum Part {
     Online,
     /// Traffic by node of the users named in the configuration.
     UserNodes,
+    /// From how many addresses users are connected, of a panel that tells it of one user at a time.
+    Addresses,
     /// The accounts by which an LLM proxy reaches its providers.
     Credentials,
 }
@@ -42,6 +44,7 @@ impl Part {
             Part::Users => "users",
             Part::Online => "online",
             Part::UserNodes => "user_nodes",
+            Part::Addresses => "addresses",
             Part::Credentials => "credentials",
         }
     }

@@ -266,7 +266,8 @@ impl Cliproxy {
             | Part::Outbounds
             | Part::Users
             | Part::Online
-            | Part::UserNodes => Ok(Step::done(part, Vec::new())),
+            | Part::UserNodes
+            | Part::Addresses => Ok(Step::done(part, Vec::new())),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Marzban, and its successor PasarGuard, which has nearly the same API.
 
+mod addresses;
 pub mod config;
 mod convert;
 mod hours;
@@ -19,6 +20,7 @@ use reqwest::RequestBuilder;
 use tracing::warn;
 
 use self::{
+    addresses::Addresses,
     config::MarzbanConfig,
     convert::{List, Naming, NodeKey, Owners},
     hours::Hours,
@@ -87,6 +89,8 @@ pub struct Marzban {
     next_named: usize,
     /// See [`MarzbanConfig::admin_limits`].
     admin_limits: BTreeMap<String, u64>,
+    /// Absent: they are not read.
+    addresses: Option<Addresses>,
     walk: Option<Walk>,
     page_size: usize,
 }
@@ -119,6 +123,7 @@ impl Marzban {
             named: config.node_traffic_of.iter().map(|name| NamedUser::new(name)).collect(),
             next_named: 0,
             admin_limits: config.admin_limits.clone(),
+            addresses: config.device_limit.map(Addresses::new),
             walk: None,
             page_size: walk::PAGE,
         })
@@ -144,6 +149,9 @@ impl Marzban {
             if !self.named.is_empty() {
                 add(Part::UserNodes, Pace::Walk);
             }
+            if self.addresses.is_some() && self.system == Some(System::PasarGuard) {
+                add(Part::Addresses, Pace::Walk);
+            }
         }
         plan
     }
@@ -157,6 +165,7 @@ impl Marzban {
             Part::Admins => self.read_admins(now).await,
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
+            Part::Addresses => self.read_addresses(now).await,
             Part::NodeStats => self.read_node_stats(now).await,
             Part::Inbounds => self.read_inbounds(now).await,
             // No plan of this client has them.

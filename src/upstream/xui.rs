@@ -195,7 +195,7 @@ impl Xui {
             Part::Inbounds if self.list_refused => Err(FetchError::new(LIST.path, Cause::NotAllowed)),
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
-            Part::Usage | Part::Admins | Part::UserNodes | Part::Credentials => {
+            Part::Usage | Part::Admins | Part::UserNodes | Part::Addresses | Part::Credentials => {
                 Ok(Step::done(part, Vec::new()))
             }
         }

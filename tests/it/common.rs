@@ -53,6 +53,7 @@ pub(crate) fn password(username: &str, password: &str) -> Login {
 
 pub(crate) fn config(url: &str, login: Login) -> MarzbanConfig {
     MarzbanConfig {
+        device_limit: None,
         endpoint: PanelUrl::parse(url).unwrap().into(),
         login,
         node_traffic_of: Vec::new(),

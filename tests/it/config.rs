@@ -217,6 +217,7 @@ fn every_value_arrives() {
     assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
     let limits = BTreeMap::from([("reza".to_owned(), 500 << 30), ("sara two".to_owned(), 2_000_000_000_000)]);
     assert_eq!(zulu.admin_limits, limits);
+    assert_eq!(zulu.device_limit, Some(3));
     let allowance = |bytes, reset_day, counts| Allowance { bytes, reset_day, counts };
     let by_name = vec![
         ("DE-1".to_owned(), allowance(20_000_000_000_000, 31, Counts::Both)),
@@ -1319,6 +1320,7 @@ fn the_example_tells_the_defaults() {
     let allowances = std::mem::take(&mut home.allowances);
     assert_eq!(allowances.by_name, [("DE-1".to_owned(), allowance)]);
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
+    assert_eq!(marzban(&pasarguard).device_limit, Some(3));
     assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.len() == 1);
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 

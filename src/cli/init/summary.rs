@@ -45,7 +45,7 @@ fn read(report: &Report, part: Part) -> String {
         Part::Outbounds => report.outbounds.len(),
         Part::Admins => report.admins.len(),
         Part::Credentials => report.credentials.len(),
-        Part::System | Part::Core | Part::NodeStats | Part::Usage | Part::UserNodes => {
+        Part::System | Part::Core | Part::NodeStats | Part::Usage | Part::UserNodes | Part::Addresses => {
             return "read".to_owned();
         }
     };

@@ -12,7 +12,7 @@ use crate::config::shape::{
 use crate::config::table::{Field, FreeEntry, Table};
 use crate::config::urls::Pages;
 use crate::config::users::{self, UsersConfig};
-use crate::config::values::size;
+use crate::config::values::{count, size};
 use crate::config::{poll, secrets};
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
@@ -24,6 +24,7 @@ const KEYS: &[Key] = &[
     ("api_key_file", Hidden),
     users::NODE_TRAFFIC_OF,
     ("admin_limits", Hidden),
+    ("device_limit", Show::Number),
     ("nodes", Show::Tables(&NODES)),
 ];
 pub(in crate::config) const SHAPE: Shape =
@@ -67,8 +68,16 @@ pub(in crate::config) fn read(
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
     let admin_limits = read_admin_limits(&mut table);
+    let device_limit = table.take("device_limit", count).value().and_then(|limit| u64::try_from(limit).ok());
     let allowances = nodes::read(&mut table, &NODES, zone);
-    Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of, admin_limits, allowances })
+    Some(MarzbanConfig {
+        endpoint: endpoint?,
+        login: login?,
+        node_traffic_of,
+        admin_limits,
+        device_limit,
+        allowances,
+    })
 }
 
 /// What the users of each admin may use, by the admin's name.

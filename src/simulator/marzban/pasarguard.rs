@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::instant;
 use super::nodes;
-use super::refusal::internal_error;
+use super::refusal::{detail, internal_error};
 use super::row;
-use super::state::{Admin, Node, NodeStats, NodeStatus, State, Traffic};
+use super::state::{Admin, Node, NodeStats, NodeStatus, State, Traffic, User};
 use super::system::Machine;
 use crate::simulator::http::{Answer, query::Pairs};
 
@@ -140,6 +140,35 @@ pub(super) fn nodes_stats(state: &State, now_ms: i64) -> Answer {
         })
         .collect();
     Answer::json(200, &stats)
+}
+
+/// How long after the last traffic a user is connected.
+const CONNECTED_MS: i64 = 2 * 60 * 1000;
+
+/// From how many addresses a user is connected.
+pub(super) fn addresses_of(user: &User, now_ms: i64) -> u32 {
+    let is_connected = user.online_at_ms.is_some_and(|at| at >= now_ms - CONNECTED_MS);
+    if is_connected { 1 + user.id % 4 } else { 0 }
+}
+
+/// `GET /api/node/online_stats/{user_id}/ip`: how many connections there are from each address, by connected node. Each user
+/// is connected to the first node from all addresses, and to the others from the first one.
+pub(super) fn addresses(state: &State, now_ms: i64, id: &str) -> Answer {
+    let Ok(id) = id.parse::<i64>() else {
+        let message = "Input should be a valid integer, unable to parse string as an integer";
+        return Answer::json(422, &json!({ "detail": { "user_id": message } }));
+    };
+    let Some(user) = state.users.oldest_first().find(|user| i64::from(user.id) + 1 == id) else {
+        return detail(404, "User not found");
+    };
+    let count = addresses_of(user, now_ms);
+    let connected = state.nodes_beside_master().filter(|node| node.status == NodeStatus::Connected);
+    let nodes = connected.enumerate().map(|(place, node)| {
+        let count = if place == 0 { count } else { count.min(1) };
+        let ips: Map<String, Value> = (0..count).map(|n| (format!("203.0.113.{n}"), json!(n + 1))).collect();
+        (node.id.to_string(), json!({ "ips": ips }))
+    });
+    Answer::json(200, &json!({ "nodes": nodes.collect::<Map<_, _>>() }))
 }
 
 /// `GET /api/node/usage`: hour buckets, by node with the master as 0, or all nodes together as -1.

@@ -31,6 +31,7 @@ enum Route {
     NodesStats,
     NodesUsage,
     Node(String),
+    Addresses(String),
     Users,
     UsersUsage,
     User(String),
@@ -87,6 +88,7 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         (Route::Nodes, Flavour::PasarGuard) => pasarguard::nodes(state),
         (Route::Node(id), Flavour::PasarGuard) => pasarguard::node(state, &id),
         (Route::NodesStats, _) => pasarguard::nodes_stats(state, now_ms),
+        (Route::Addresses(user), _) => pasarguard::addresses(state, now_ms, &user),
         (Route::NodesUsage, Flavour::PasarGuard) => pasarguard::nodes_usage(state, now_ms, &query),
         (Route::Admins, Flavour::PasarGuard) => pasarguard::admins(state),
         (Route::Inbounds, Flavour::PasarGuard) => pasarguard::inbounds(),
@@ -138,6 +140,7 @@ impl Route {
             ["api", "nodes"] => Route::Nodes,
             ["api", "node", "usage"] if pasarguard => Route::NodesUsage,
             ["api", "nodes", "realtime_stats"] if pasarguard => Route::NodesStats,
+            ["api", "node", "online_stats", user, "ip"] if pasarguard => Route::Addresses((*user).to_owned()),
             ["api", "node", id] if !id.is_empty() => Route::Node((*id).to_owned()),
             ["api", "users"] => Route::Users,
             ["api", "user", name] if !name.is_empty() => Route::User((*name).to_owned()),
@@ -158,7 +161,7 @@ impl Route {
     fn sudo_permission(&self) -> Option<&'static str> {
         match self {
             Route::Nodes | Route::Node(_) => Some("nodes.read"),
-            Route::NodesStats | Route::NodesUsage => Some("nodes.stats"),
+            Route::NodesStats | Route::NodesUsage | Route::Addresses(_) => Some("nodes.stats"),
             Route::Admins | Route::AdminUsage(_) => Some("admins.read"),
             _ => None,
         }

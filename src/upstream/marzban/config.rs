@@ -15,6 +15,9 @@ pub struct MarzbanConfig {
     pub node_traffic_of: Vec<String>,
     /// Bytes that the users of an admin may use, by the admin's name. Each above zero.
     pub admin_limits: BTreeMap<String, u64>,
+    /// PasarGuard: from how many addresses a user may be connected whose row names no limit (`hwid_limit`); absent: addresses
+    /// are not read. Above zero. Each connected user costs one request.
+    pub device_limit: Option<u64>,
     /// What nodes may move in a month.
     pub allowances: NodeAllowances,
 }

@@ -11,7 +11,7 @@ pub(super) use self::{
     list::List,
     nodes::{Naming, NodeKey, Readings, inbounds, node_stats, nodes, usages},
     system::{admins, core, sees_all, system},
-    users::{Owners, UserRow},
+    users::{Owners, UserRow, addresses},
 };
 /// A window of hours as a query; without an end it reaches to now. The plus sign must be encoded, or it is read as a
 /// space; panels on Python 3.10 refuse `Z`, and from 0.7 on a date without an offset is local time.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     http,
-    model::{Fact, Moment, NamedUsers, Part, Timestamp, UnreadableCause, User, UserFacts},
+    model::{Fact, Moment, NamedUsers, Part, System, Timestamp, UnreadableCause, User, UserFacts},
     upstream::{
         Again, Cause, FetchError, Scope, Step,
         json::{self, Listed, OddFields},
@@ -85,10 +85,11 @@ impl Marzban {
 
     fn user_row(&self, now: Moment) -> UserRow {
         UserRow {
-            read_at: now.wall,
+            now,
             panel_now: self.panel_time(now),
             owners: self.owners.clone(),
             has_lifetime: Arc::clone(&self.has_lifetime),
+            addresses: self.addresses.clone().filter(|_| self.system == Some(System::PasarGuard)),
         }
     }
 
@@ -169,7 +170,8 @@ fn row_at_fault(err: &FetchError) -> Option<UnreadableCause> {
 /// When it is no page.
 pub fn users_of(page: &[u8], now: Timestamp) -> serde_json::Result<Vec<User>> {
     let (owners, has_lifetime) = (Owners::default(), Arc::default());
-    let row = UserRow { read_at: now, panel_now: now, owners, has_lifetime };
+    let read = Moment { wall: now, ..Moment::default() };
+    let row = UserRow { now: read, panel_now: now, owners, has_lifetime, addresses: None };
     let page = json::at_once(user_page(page, &row, &OddFields::default()))?;
     Ok(page.rows.into_iter().flatten().collect())
 }

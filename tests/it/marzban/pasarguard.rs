@@ -12,14 +12,14 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::common::{PATIENT, RECORDED_AT, at, config, password, read_once, reason, upstream};
 
 /// A simulated panel; it stops when dropped.
-struct Simulated {
-    panel: Panel,
-    url: String,
+pub(super) struct Simulated {
+    pub(super) panel: Panel,
+    pub(super) url: String,
     _server: JoinSet<()>,
 }
 
 impl Simulated {
-    async fn of(flavour: Flavour) -> Self {
+    pub(super) async fn of(flavour: Flavour) -> Self {
         let panel = Panel::new(Options { flavour, ..Options::default() }, || RECORDED_AT.as_millis());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -33,7 +33,7 @@ impl Simulated {
     }
 }
 
-fn root() -> Login {
+pub(super) fn root() -> Login {
     password("root", "root-password")
 }
 

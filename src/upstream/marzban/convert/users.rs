@@ -12,10 +12,13 @@ use std::{
 use foldhash::fast::RandomState;
 
 use crate::{
-    model::{Counter, Expiry, Extra, LastOnline, Timestamp, Unread, UnreadableCause, User, UserStatus},
+    model::{
+        Counter, Expiry, Extra, Extras, LastOnline, Moment, Timestamp, Unread, UnreadableCause, User,
+        UserStatus,
+    },
     upstream::{
-        json::{Lacking, Object},
-        marzban::walk::LeftOut,
+        json::{Lacking, Object, OddFields},
+        marzban::{addresses::Addresses, walk::LeftOut},
     },
 };
 
@@ -47,12 +50,14 @@ impl Owners {
 /// What converting a row of the user list needs besides the row.
 #[derive(Clone, Debug)]
 pub(in crate::upstream::marzban) struct UserRow {
-    pub(in crate::upstream::marzban) read_at: Timestamp,
+    pub(in crate::upstream::marzban) now: Moment,
     /// The panel's clock, which `online_at` refers to.
     pub(in crate::upstream::marzban) panel_now: Timestamp,
     pub(in crate::upstream::marzban) owners: Owners,
     /// Whether the panel has users' lifetime traffic. Panels up to 0.4 have none.
     pub(in crate::upstream::marzban) has_lifetime: Arc<AtomicBool>,
+    /// Absent: they are not read.
+    pub(in crate::upstream::marzban) addresses: Option<Addresses>,
 }
 
 impl UserRow {
@@ -96,8 +101,9 @@ impl UserRow {
         let last_online = row.time("online_at");
         let created = if last_online.is_none() { row.time("created_at") } else { None };
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
+        let name = Arc::from(&*name);
+        let online = last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN);
         Ok(User {
-            name: (*name).into(),
             owner: row.object("admin").and_then(|admin| Some(self.owners.named(&admin.text("username")?))),
             status,
             used: used.unwrap_or_default(),
@@ -105,13 +111,41 @@ impl UserRow {
             traffic: Counter::new(traffic.unwrap_or_default()),
             expiry,
             renews: renews.unwrap_or(false),
-            extra: Extra::default(),
+            extra: self.devices(row, &name, online),
             last_online: LastOnline::of(last_online, created, traffic),
-            online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
-            read_at: self.read_at,
+            online,
+            read_at: self.now.wall,
             unread,
+            name,
         })
     }
+
+    /// PasarGuard: from how many addresses the user is connected, and may be.
+    fn devices(&self, row: &Object<'_>, name: &Arc<str>, online: bool) -> Extra {
+        let Some((addresses, id)) = self.addresses.as_ref().zip(row.count("id")) else {
+            return Extra::default();
+        };
+        let own = row.count("hwid_limit").filter(|limit| *limit > 0);
+        Extra::from(Extras {
+            devices: addresses.met(id, name, online, self.now),
+            devices_limit: Some(own.unwrap_or(addresses.limit)),
+            ..Extras::default()
+        })
+    }
+}
+
+/// From how many addresses a user is connected to all nodes, by an answer of PasarGuard. A node that does not answer is
+/// null there, and counts none.
+pub(in crate::upstream::marzban) fn addresses(answer: &str, odd: &OddFields) -> Option<u64> {
+    let nodes = Object::new("addresses", answer, odd)?.object("nodes")?;
+    let mut addresses = HashSet::new();
+    for (_, node) in nodes.entries().filter(|(_, node)| *node != "null") {
+        match Object::new("node", node, odd).and_then(|node| node.object("ips")) {
+            Some(ips) => addresses.extend(ips.entries().map(|(address, _)| address)),
+            None => nodes.is_odd("node", node, "an object of addresses"),
+        }
+    }
+    u64::try_from(addresses.len()).ok()
 }
 
 fn user_status(word: &str) -> UserStatus {
