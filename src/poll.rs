@@ -377,7 +377,9 @@ impl Poller {
     pub async fn read_once(mut self, mut show: impl FnMut(&Report)) -> Report {
         let mut read = Vec::new();
         let is_next = |poller: &Self, read: &[Part], next: &Planned| {
-            !read.contains(&next.part) && !poller.was_read(next.part) && !next.takes_away()
+            // The next list of users would have the addresses.
+            let is_late = next.takes_away() || next.part == Part::Addresses;
+            !read.contains(&next.part) && !poller.was_read(next.part) && !is_late
         };
         // There is nothing stored that counters could continue.
         self.upstream.resume(&CounterFamilies::new(), self.clock.now());
@@ -402,8 +404,10 @@ impl Poller {
         self.load_counters().await;
         let began = self.clock.now();
         if self.schedule.begins_again(planned, began.uptime) {
-            self.upstream.forget_walk();
-            self.report.walk = None;
+            self.upstream.forget_walk(part);
+            if part == Part::Users {
+                self.report.walk = None;
+            }
         }
         let announced = self.upstream.announce(part, began);
         self.commit(announced).await;

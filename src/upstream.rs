@@ -175,10 +175,10 @@ impl Upstream {
         }
     }
 
-    /// Restarts an unfinished long list from the beginning.
-    pub fn forget_walk(&mut self) {
+    /// Restarts an unfinished walk of a part from the beginning.
+    pub fn forget_walk(&mut self, part: Part) {
         match self {
-            Upstream::Marzban(marzban) => marzban.forget_walk(),
+            Upstream::Marzban(marzban) => marzban.forget_walk(part),
             Upstream::Xui(_) | Upstream::Cliproxy(_) => {}
             #[cfg(test)]
             Upstream::Scripted(_) => {}

@@ -199,6 +199,9 @@ impl Marzban {
         let (mut facts, counts_all) = system(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
         let system = facts.identity.system;
         self.system = Some(system);
+        if let Some(addresses) = &self.addresses {
+            addresses.are_of(&facts.identity.version);
+        }
         if system == System::Marzban && !counts_all {
             facts.counts.by_status = self.count_users(now, facts.counts.by_status).await?;
             facts.counts.by_status_at = self.counts.as_ref().map(|(at, _)| *at);

@@ -223,7 +223,9 @@ fn addresses(user: &User) -> Option<(u64, u64)> {
 
 /// Whether the panel no longer says what an alert with the reading `then` is about.
 pub(super) fn is_silent_on(user: &User, then: &Reading) -> bool {
-    matches!(then, Reading::Devices { .. }) && user.extra.devices.is_none()
+    // Of a system that has nothing more to say of the user, addresses are not read any more.
+    let is_silent = user.extra.devices.is_none() && !user.extra.is_empty();
+    matches!(then, Reading::Devices { .. }) && is_silent
 }
 
 /// Whether the operator has switched the user off, or another plan follows by itself if the user `renews`.

@@ -1,42 +1,55 @@
-//! From how many addresses users are connected. PasarGuard tells that of one user at a time, and asks all its nodes for it.
+//! From how many addresses users are connected. PasarGuard reports that of one user at a time, and asks all its nodes for it.
 
 use std::{
     collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{Marzban, convert, other_system};
 use crate::{
-    http,
-    model::{Moment, Part, Users},
-    upstream::{Cause, FetchError, Step},
+    model::{Extra, Extras, Fact, Moment, Part, Users},
+    upstream::{Again, Cause, FetchError, Scope, Step},
 };
 
-/// A count is shown for three rounds through all users, and no shorter than this.
-const FRESH_FOR: Duration = Duration::from_secs(300);
+/// A count holds for three rounds through all connected users, and no shorter than this.
+const HOLDS_FOR: Duration = Duration::from_secs(300);
+/// Users are asked about one after the other until this has passed, and then the panel rests.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 const ASKED: &str = "/api/node/online_stats/{user}/ip";
+const NOT_REPORTED: &str =
+    "PasarGuard reports the addresses of users from 1.6 on; update the panel, or remove device_limit";
 
-/// What is known of users' addresses. Rows of the list say who is connected, and get the last count.
+/// The addresses of one panel's users. Rows of the list say who is connected, and get the last count.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
-    /// The most that a user may use whose row has no limit.
-    pub(super) limit: u64,
+    /// The limit of users without one of their own.
+    limit: u64,
+    /// Of a user who is not connected and has no other limit. All such users share it.
+    none: Extra,
     known: Arc<Mutex<Known>>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Users who are connected, by their ids.
+    by: By,
+    /// By their ids.
     connected: BTreeMap<u64, Connected>,
-    /// The user after whom the next one is asked for.
+    /// The user of the present round who was asked about last.
     asked: Option<u64>,
     /// When the present round began.
     began: Option<Moment>,
-    /// How long the last whole round took.
+    /// From the start of one round to the start of the next.
     round: Duration,
-    by: By,
+    /// Whether the panel has answered in this round, and ever.
+    has_answered: bool,
+    has_ever_answered: bool,
+    /// Why a user was left out of this round.
+    failure: Option<FetchError>,
 }
 
 #[derive(Debug)]
@@ -46,38 +59,62 @@ struct Connected {
     count: Option<(u64, Moment)>,
 }
 
-/// By what the panel wants users to be named.
+/// What stands for a user in the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum By {
+    /// From 5.0 on.
     #[default]
-    Unknown,
-    /// PasarGuard since 5.0.
     Id,
-    /// PasarGuard 1.10 to 4.
+    /// From 1.6 to 4.
     Name,
+    /// The panel has no such path.
+    Nothing,
+}
+
+impl By {
+    /// Versions that are no numbers are those of development.
+    fn of(version: &str) -> Self {
+        let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(0), _) | (Some(1), Some(0..=5)) => By::Nothing,
+            (Some(1..=4), _) => By::Name,
+            _ => By::Id,
+        }
+    }
 }
 
 impl Addresses {
     pub(super) fn new(limit: u64) -> Self {
-        Addresses { limit, known: Arc::default() }
+        let none = Extras { devices: Some(0), devices_limit: Some(limit), ..Extras::default() };
+        Addresses { limit, none: none.into(), known: Arc::default() }
     }
 
-    /// Notes a row of the list. Returns from how many addresses the user is connected; absent: that was not read lately.
-    pub(super) fn met(&self, id: u64, name: &Arc<str>, is_connected: bool, now: Moment) -> Option<u64> {
+    /// Sets the version of the panel.
+    pub(super) fn are_of(&self, version: &str) {
+        self.known().by = By::of(version);
+    }
+
+    /// What is known of a user by a row of the list. `own_limit` is 0 for any number of devices, and `is_connected` absent if
+    /// the row does not say that.
+    pub(super) fn of(
+        &self,
+        (id, name): (u64, &Arc<str>),
+        own_limit: Option<u64>,
+        is_connected: Option<bool>,
+        now: Moment,
+    ) -> Extra {
+        let devices = is_connected.and_then(|is_connected| self.known().met(id, name, is_connected, now));
+        if devices == Some(0) && own_limit.is_none() {
+            return self.none.clone();
+        }
+        let devices_limit = Some(own_limit.unwrap_or(self.limit)).filter(|limit| *limit > 0);
+        Extras { devices, devices_limit, ..Extras::default() }.into()
+    }
+
+    /// Begins a new round, because the present one has paused for too long.
+    pub(super) fn forget_round(&self) {
         let mut known = self.known();
-        if !is_connected {
-            known.connected.remove(&id);
-            return Some(0);
-        }
-        let fresh_for = FRESH_FOR.max(known.round.saturating_mul(3));
-        if let Some(user) = known.connected.get_mut(&id) {
-            user.name = Arc::clone(name);
-            return user.count.filter(|(_, read)| now.since(*read) <= fresh_for).map(|(count, _)| count);
-        }
-        if known.connected.len() < Users::MOST {
-            known.connected.insert(id, Connected { name: Arc::clone(name), count: None });
-        }
-        None
+        (known.asked, known.began) = (None, None);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -86,53 +123,81 @@ impl Addresses {
 }
 
 impl Known {
-    /// The next user to ask for; absent: the round has ended.
-    fn next(&mut self, now: Moment) -> Option<(u64, Arc<str>)> {
-        self.began.get_or_insert(now);
-        let after = self.asked.map_or(0, |asked| asked.saturating_add(1));
-        let next = self.connected.range(after..).next().map(|(id, user)| (*id, Arc::clone(&user.name)));
-        self.asked = next.as_ref().map(|(id, _)| *id);
+    /// Notes who is connected. Returns from how many addresses, if that was read lately.
+    fn met(&mut self, id: u64, name: &Arc<str>, is_connected: bool, now: Moment) -> Option<u64> {
+        if !is_connected {
+            self.connected.remove(&id);
+            return self.has_ever_answered.then_some(0);
+        }
+        let holds_for = HOLDS_FOR.max(self.round.saturating_mul(3));
+        if let Some(user) = self.connected.get_mut(&id) {
+            user.name = Arc::clone(name);
+            return user.count.filter(|(_, read)| now.since(*read) <= holds_for).map(|(count, _)| count);
+        }
+        if self.connected.len() < Users::MOST {
+            self.connected.insert(id, Connected { name: Arc::clone(name), count: None });
+        }
+        None
+    }
+
+    /// The next user to ask about. If nobody is connected, it is one who does not exist: whether the account may read this is
+    /// known only by asking.
+    fn next(&mut self, now: Moment) -> (u64, Arc<str>) {
+        if !self.has_more() {
+            if let Some(began) = self.began.replace(now) {
+                self.round = now.since(began);
+            }
+            (self.asked, self.has_answered, self.failure) = (None, false, None);
+        }
+        let after = (self.asked.map_or(Unbounded, Excluded), Unbounded);
+        let next = self.connected.range(after).next();
+        let next = next.map_or_else(|| (0, "0".into()), |(id, user)| (*id, Arc::clone(&user.name)));
+        self.asked = Some(next.0);
         next
     }
 
-    fn is_last(&self) -> bool {
-        self.connected.last_key_value().map(|(id, _)| *id) <= self.asked
+    /// Whether the round goes on.
+    fn has_more(&self) -> bool {
+        self.asked.is_some_and(|asked| self.connected.range((Excluded(asked), Unbounded)).next().is_some())
     }
 
-    fn end_round(&mut self, now: Moment) {
-        self.round = self.began.take().map_or(Duration::ZERO, |began| now.since(began));
-        self.asked = None;
+    /// The panel has answered; absent: it has no such user, or no node says how many addresses there are.
+    fn answered(&mut self, id: u64, count: Option<u64>, now: Moment) {
+        (self.has_answered, self.has_ever_answered) = (true, true);
+        if let Some(user) = self.connected.get_mut(&id) {
+            user.count = count.map(|count| (count, now));
+        }
     }
 }
 
 impl Marzban {
-    /// Asks for the next connected user. One that fails is left out until the next round.
+    /// Asks about the next connected users. Those of whom the panel fails to answer are left out until the next round.
     pub(super) async fn read_addresses(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let Some(addresses) = self.addresses.clone() else {
-            return Ok(Step::done(Part::Addresses, Vec::new()));
-        };
-        let next = addresses.known().next(now);
-        if let Some((id, name)) = next {
-            let count = self.count_addresses(&addresses, id, &name, now).await?;
+        let facts = vec![Fact::Omitted(Part::Addresses, 0)];
+        let Some(addresses) = self.addresses.clone() else { return Ok(Step::done(Part::Addresses, facts)) };
+        let began = Instant::now();
+        loop {
+            let now = now.after(began.elapsed());
+            let (id, name) = addresses.known().next(now);
+            let read = self.count_addresses(&addresses, id, &name, now).await;
             let mut known = addresses.known();
-            match count {
-                // Unless the user has left meanwhile.
-                Some(count) => {
-                    if let Some(user) = known.connected.get_mut(&id) {
-                        user.count = Some((count, now));
-                    }
+            match read {
+                Ok(count) => known.answered(id, count, now),
+                Err(err) if err.scope() == Scope::Part && err.again == Again::Usual => {
+                    known.failure = Some(err);
                 }
-                None => drop(known.connected.remove(&id)),
+                Err(err) => return Err(err),
             }
-            if !known.is_last() {
-                return Ok(Step::default());
+            if !known.has_more() {
+                let failure = known.failure.take().filter(|_| !known.has_answered);
+                return failure.map_or_else(|| Ok(Step::done(Part::Addresses, facts)), Err);
+            }
+            if began.elapsed() >= AT_ONCE {
+                return Ok(Step::more(facts));
             }
         }
-        addresses.known().end_round(now);
-        Ok(Step::done(Part::Addresses, Vec::new()))
     }
 
-    /// From how many addresses a user is connected; absent: there is no such user any more.
     async fn count_addresses(
         &mut self,
         addresses: &Addresses,
@@ -141,29 +206,40 @@ impl Marzban {
         now: Moment,
     ) -> Result<Option<u64>, FetchError> {
         let by = addresses.known().by;
-        let ways: &[By] = if by == By::Unknown { &[By::Id, By::Name] } else { &[by] };
-        for way in ways {
-            let user = if *way == By::Name { convert::percent_encode(name) } else { id.to_string() };
-            match self.get(ASKED, &format!("/api/node/online_stats/{user}/ip"), now).await {
-                Ok(answer) => {
-                    addresses.known().by = *way;
-                    let count = convert::addresses(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
-                    return Ok(Some(count));
-                }
-                Err(FetchError { cause: Cause::NotFound(_), .. }) => {}
-                // The panel takes an id where we send a name: it was updated.
-                Err(FetchError { cause: Cause::Http(http::Error::Status(422)), .. }) => {
-                    addresses.known().by = By::Unknown;
-                }
-                Err(err) => return Err(err),
-            }
-        }
-        match by {
-            By::Unknown => Err(FetchError::new(ASKED, Cause::Missing(NOT_TOLD))),
-            By::Id | By::Name => Ok(None),
+        let user = match by {
+            By::Id => id.to_string(),
+            By::Name => convert::percent_encode(name),
+            By::Nothing => return Err(FetchError::new(ASKED, Cause::Missing(NOT_REPORTED))),
+        };
+        match self.get(ASKED, &format!("/api/node/online_stats/{user}/ip"), now).await {
+            Ok(answer) => convert::addresses(&answer, &self.odd).ok_or_else(|| other_system(ASKED)),
+            // The user is gone.
+            Err(FetchError { cause: Cause::NotFound(_), .. }) => Ok(None),
+            Err(err) => Err(err),
         }
     }
 }
 
-const NOT_TOLD: &str = "this panel does not tell from which addresses users are connected, as PasarGuard does since 1.10; \
-                        remove device_limit";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_decides_what_stands_for_a_user() {
+        for (version, expected) in [
+            ("5.2.1", By::Id),
+            ("v5.0.0-rc.1", By::Id),
+            ("10.0", By::Id),
+            ("dev", By::Id),
+            ("", By::Id),
+            ("4.9.9", By::Name),
+            ("1.10.0", By::Name),
+            ("1.6", By::Name),
+            ("1", By::Name),
+            ("1.5.9", By::Nothing),
+            ("0.8.4", By::Nothing),
+        ] {
+            assert_eq!(By::of(version), expected, "{version}");
+        }
+    }
+}

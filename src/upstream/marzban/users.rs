@@ -7,6 +7,7 @@ use tokio::{io::AsyncBufRead, time::Instant};
 
 use super::{
     Marzban,
+    addresses::Addresses,
     convert::{self, Owners, UserRow},
     walk::{self, Advance, LeftOut, Page, Span, Walk},
 };
@@ -98,9 +99,13 @@ impl Marzban {
         self.walk.as_ref().map(Walk::progress).filter(|(read, _)| *read > 0)
     }
 
-    /// Starts the next walk at the beginning, because the present one has paused for too long.
-    pub(in crate::upstream) fn forget_walk(&mut self) {
-        self.walk = None;
+    /// Starts the next walk of a part at the beginning, because the present one has paused for too long.
+    pub(in crate::upstream) fn forget_walk(&mut self, part: Part) {
+        match part {
+            Part::Users => self.walk = None,
+            Part::Addresses => self.addresses.iter().for_each(Addresses::forget_round),
+            _ => {}
+        }
     }
 
     /// Requests some users by name. A user whose row makes the panel fail is neither found nor gone.

@@ -13,8 +13,7 @@ use foldhash::fast::RandomState;
 
 use crate::{
     model::{
-        Counter, Expiry, Extra, Extras, LastOnline, Moment, Timestamp, Unread, UnreadableCause, User,
-        UserStatus,
+        Counter, Expiry, Extra, LastOnline, Moment, Timestamp, Unread, UnreadableCause, User, UserStatus,
     },
     upstream::{
         json::{Lacking, Object, OddFields},
@@ -111,7 +110,7 @@ impl UserRow {
             traffic: Counter::new(traffic.unwrap_or_default()),
             expiry,
             renews: renews.unwrap_or(false),
-            extra: self.devices(row, &name, online),
+            extra: self.devices(row, &name, (!unread.has(Unread::ONLINE)).then_some(online)),
             last_online: LastOnline::of(last_online, created, traffic),
             online,
             read_at: self.now.wall,
@@ -121,31 +120,28 @@ impl UserRow {
     }
 
     /// PasarGuard: from how many addresses the user is connected, and may be.
-    fn devices(&self, row: &Object<'_>, name: &Arc<str>, online: bool) -> Extra {
+    fn devices(&self, row: &Object<'_>, name: &Arc<str>, is_connected: Option<bool>) -> Extra {
         let Some((addresses, id)) = self.addresses.as_ref().zip(row.count("id")) else {
             return Extra::default();
         };
-        let own = row.count("hwid_limit").filter(|limit| *limit > 0);
-        Extra::from(Extras {
-            devices: addresses.met(id, name, online, self.now),
-            devices_limit: Some(own.unwrap_or(addresses.limit)),
-            ..Extras::default()
-        })
+        addresses.of((id, name), row.count("hwid_limit"), is_connected, self.now)
     }
 }
 
-/// From how many addresses a user is connected to all nodes, by an answer of PasarGuard. A node that does not answer is
-/// null there, and counts none.
-pub(in crate::upstream::marzban) fn addresses(answer: &str, odd: &OddFields) -> Option<u64> {
+/// From how many addresses a user is connected to all nodes, by an answer of PasarGuard; absent inside: none of them says
+/// so. A node that does not know the user, or does not answer, is null there or left out.
+pub(in crate::upstream::marzban) fn addresses(answer: &str, odd: &OddFields) -> Option<Option<u64>> {
     let nodes = Object::new("addresses", answer, odd)?.object("nodes")?;
-    let mut addresses = HashSet::new();
+    let mut addresses: Option<HashSet<_>> = None;
     for (_, node) in nodes.entries().filter(|(_, node)| *node != "null") {
         match Object::new("node", node, odd).and_then(|node| node.object("ips")) {
-            Some(ips) => addresses.extend(ips.entries().map(|(address, _)| address)),
+            Some(ips) => {
+                addresses.get_or_insert_default().extend(ips.entries().map(|(address, _)| address));
+            }
             None => nodes.is_odd("node", node, "an object of addresses"),
         }
     }
-    u64::try_from(addresses.len()).ok()
+    Some(addresses.and_then(|addresses| u64::try_from(addresses.len()).ok()))
 }
 
 fn user_status(word: &str) -> UserStatus {
