@@ -556,7 +556,7 @@ impl Poller {
         let counted = used::counted(&fact);
         self.report.merge(fact, now);
         if let Some(((counted, part), used)) = counted.zip(self.used.as_mut()) {
-            used.were_read(counted, &mut self.report, self.schedule.stale_after(part), now.wall);
+            used.were_read(counted, &mut self.report, self.schedule.between_readings(part), now.wall);
         }
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())

@@ -174,7 +174,8 @@ impl Forecast {
         let lasts = Duration::from_millis(u64::try_from(lasts).unwrap_or(u64::MAX));
         let at = user.read_at.saturating_add(lasts).max(now);
         let plan = if let Expiry::At(end) = user.expiry { Some(end) } else { None };
-        let ends = [plan, user.extra.quota_reset].into_iter().flatten();
+        let reset = user.extra.resets.and_then(|resets| resets.next);
+        let ends = [plan, user.extra.quota_reset, reset].into_iter().flatten();
         ends.min().is_none_or(|end| at < end).then_some(Forecast { at, daily })
     }
 }
@@ -183,15 +184,18 @@ impl Forecast {
 fn quota(user: &User) -> Option<u64> {
     let limit = user.limit.filter(|_| user.status == UserStatus::Active)?;
     let left = limit.checked_sub(user.used).filter(|left| *left > 0);
-    left.filter(|_| !user.renews_when_used_up() && !user.unread.has(Unread::QUOTA_RESET))
+    let is_reset_unseen = user.extra.resets.is_some_and(|resets| resets.next.is_none());
+    left.filter(|_| !user.renews_when_used_up() && !is_reset_unseen && !user.unread.has(Unread::QUOTA_RESET))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::model::Extras;
+    use crate::model::{Extras, Resets};
 
     const HOUR: u64 = 3600;
 
@@ -265,9 +269,16 @@ mod tests {
         assert_eq!(days.rate("2026-10-01".parse().unwrap(), &used), Some(1200));
     }
 
+    const NOW: &str = "2026-11-27T12:00:00Z";
+
+    fn resets(hours: Option<u64>) -> Option<Resets> {
+        let next = hours.map(|hours| Timestamp::of(NOW).saturating_add(Duration::from_secs(hours * HOUR)));
+        Some(Resets { days: NonZeroU16::MIN, next })
+    }
+
     #[test]
     fn a_quota_is_used_up_before_it_begins_again_or_never() {
-        let now = Timestamp::of("2026-11-27T12:00:00Z");
+        let now = Timestamp::of(NOW);
         let after = |hours: u64| now.saturating_add(Duration::from_secs(hours * HOUR));
         let user = |change: fn(&mut User)| {
             let mut user = User { used: 60, limit: Some(100), read_at: now, ..User::named("u") };
@@ -298,6 +309,9 @@ mod tests {
             (|user| user.renews = true, None, None, None),
             (|user| user.renews = true, None, Some(97), Some(96)),
             (|user| user.unread = Unread::QUOTA_RESET, None, None, None),
+            (|user| user.extra.resets = resets(None), None, None, None),
+            (|user| user.extra.resets = resets(Some(96)), None, None, None),
+            (|user| user.extra.resets = resets(Some(97)), None, None, Some(96)),
         ] {
             let mut user = user(change);
             if let Some(hours) = plan {

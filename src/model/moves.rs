@@ -1,6 +1,6 @@
 use std::{ops::BitOr, sync::Arc, time::Duration};
 
-use super::{Timestamp, User};
+use super::{Timestamp, Unread, User};
 
 /// By how much a count has grown between two readings, and whether it fell: then the panel has set it back to 0, and what
 /// it has now came after that. What was used between the last reading and the reset was not seen.
@@ -75,8 +75,12 @@ pub struct Move {
     pub total: u64,
     /// When the total was read before; absent: that is not known.
     pub last_read: Option<Timestamp>,
+    /// That was by an earlier process, which may not have written it to the history.
+    pub is_restored: bool,
     /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
+    /// The panel resets it at times that it does not say, so that it may have done so in a pause.
+    pub resets_unseen: bool,
     /// The panel says less, which is not believed yet: `total` is the one before.
     pub is_falling: bool,
 }
@@ -108,8 +112,9 @@ impl Moves {
         // A count that fell and is higher again has dipped, or it was used fast after a reset.
         let may_be_reset = was_due || known.traffic.is_falling();
         // What an earlier process wrote down may be older than what it knew.
-        if before != total || known.read_at <= from || may_be_reset || user.traffic.is_falling() {
-            self.add(user, Some(before), Some(known.read_at), may_be_reset);
+        let is_restored = known.read_at <= from;
+        if before != total || is_restored || may_be_reset || user.traffic.is_falling() {
+            self.add(user, Some(before), (Some(known.read_at), is_restored), may_be_reset);
         }
     }
 
@@ -117,18 +122,26 @@ impl Moves {
     /// has used came later.
     pub(super) fn user_came(&mut self, user: &User, missing_before: Option<Timestamp>) {
         if self.from.is_some() {
-            self.add(user, missing_before.map(|_| 0), missing_before, false);
+            self.add(user, missing_before.map(|_| 0), (missing_before, false), false);
         }
     }
 
-    fn add(&mut self, user: &User, before: Option<u64>, last_read: Option<Timestamp>, may_be_reset: bool) {
+    fn add(
+        &mut self,
+        user: &User,
+        before: Option<u64>,
+        (last_read, is_restored): (Option<Timestamp>, bool),
+        may_be_reset: bool,
+    ) {
         self.list.push(Move {
             name: Arc::clone(&user.name),
             owner: user.owner.clone(),
             before,
             total: user.traffic.value(),
             last_read,
+            is_restored,
             may_be_reset,
+            resets_unseen: user.unread.has(Unread::QUOTA_RESET),
             is_falling: user.traffic.is_falling(),
         });
     }

@@ -327,6 +327,12 @@ fn gone_on(known: &User, read: User, journal: &mut Journal, moves: &mut Moves) -
     if (uplink, downlink) != (now.uplink, now.downlink) {
         (user.extra.uplink, user.extra.downlink) = (uplink, downlink);
     }
+    if let Some(resets) = user.extra.resets {
+        let resets = Some(resets.after(known.extra.resets, user.used < known.used, user.read_at));
+        if resets != user.extra.resets {
+            user.extra.resets = resets;
+        }
+    }
     journal.user_was(known, &user);
     moves.user_was(known, &user);
     user

@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Moment, Timestamp};
+use super::{Counter, Moment, Resets, Timestamp};
 
 /// The present status of a user in the panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -177,6 +177,9 @@ pub struct Extras {
     /// When the system next resets `used` to 0, if it reports this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_reset: Option<Timestamp>,
+    /// The system sets `used` to 0 from time to time, and does not say when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets: Option<Resets>,
     /// Addresses from which the user connects at present. Only their number leaves the conversion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<u64>,
@@ -244,8 +247,8 @@ impl Unread {
     /// When the user was last online, and whether the user is now.
     pub const ONLINE: Unread = Unread(1 << 5);
     pub const RENEWS: Unread = Unread(1 << 6);
-    /// When the panel next sets `used` back to 0, which it does from time to time (Marzban:
-    /// `data_limit_reset_strategy`; 3x-ui: `trafficReset`).
+    /// When the panel next sets `used` back to 0, and all counts of the user with it, which it does from time to time (3x-ui:
+    /// `trafficReset`).
     pub const QUOTA_RESET: Unread = Unread(1 << 7);
 
     pub fn add(&mut self, other: Unread) {
@@ -334,6 +337,6 @@ mod tests {
     #[test]
     fn a_user_is_small() {
         assert_eq!(size_of::<User>(), 112);
-        assert!(size_of::<Extras>() <= 80);
+        assert!(size_of::<Extras>() <= 96);
     }
 }

@@ -71,6 +71,7 @@ mod tests {
             uplink: Some(Counter::new(4)),
             downlink: None,
             quota_reset: Some(Timestamp::from_secs(1_796_000_000)),
+            resets: None,
             devices: Some(2),
             devices_limit: Some(3),
             inbounds: ["in-443", "in-80"].map(Arc::from).into(),

@@ -19,6 +19,8 @@ const BACK_OFF: Duration = Duration::from_secs(120);
 const SHORTEST_REST: Duration = Duration::from_millis(5);
 /// A part that the account may not read is requested again after this time, in case the account's role has changed.
 const NOT_ALLOWED: Duration = Duration::from_secs(900);
+/// So long may a request take that reads something again.
+const READING: Duration = Duration::from_secs(60);
 
 /// One target's schedule. Times are uptimes of the daemon.
 #[derive(Debug)]
@@ -346,6 +348,11 @@ impl Schedule {
     /// From the start of one round of `part` to the start of the next, at the present pace.
     pub(super) fn round(&self, part: Part) -> Duration {
         self.slot(part).round.max(self.interval(part))
+    }
+
+    /// The most time between two readings of the same thing in `part`, as long as none fails.
+    pub(super) fn between_readings(&self, part: Part) -> Duration {
+        self.round(part) * 3 / 2 + READING
     }
 
     /// From the start of one round of `part` to the start of the next, if the panel is fast.

@@ -92,6 +92,8 @@ impl Totals {
                     total: *total,
                     last_read: before.map(|(_, at)| at),
                     may_be_reset: false,
+                    resets_unseen: false,
+                    is_restored: false,
                     is_falling: false,
                 });
             }

@@ -365,6 +365,7 @@ fn detailed() -> Report {
                     uplink: counter(5),
                     downlink: counter(6),
                     quota_reset: Some(Timestamp::from_secs(1_791_000_000)),
+                    resets: None,
                     devices: Some(2),
                     devices_limit: Some(3),
                     inbounds: Arc::clone(&inbounds),

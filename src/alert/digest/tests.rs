@@ -315,6 +315,8 @@ fn used(clock: &Clock, of: &[(&str, u64)]) -> History {
             total: bytes * times,
             last_read: Some(at),
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         };
         of.iter().map(one).collect()

@@ -40,6 +40,8 @@ fn history(grown: &[(&str, &str, &str, u64)]) -> Usage {
             total: *total,
             last_read: Some(Timestamp::of(at)),
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         };
         usage.saw("home", Counted::Users, vec![used], Duration::from_secs(600), Timestamp::of(at));

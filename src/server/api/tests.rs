@@ -193,6 +193,8 @@ fn used() -> Vec<Move> {
         total,
         last_read: Some(last_read),
         may_be_reset,
+        resets_unseen: false,
+        is_restored: false,
         is_falling: false,
     };
     let users = [

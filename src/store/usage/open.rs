@@ -92,13 +92,16 @@ impl Open {
         let Open { past, targets, .. } = self;
         let open = targets.entry(target.to_owned()).or_default();
         let before = *open.before.of(counted);
-        let since = |read: Move| {
-            let last = read.last_read.max(before).unwrap_or(now);
+        let since = |mut read: Move| {
+            // The file may lack what an earlier process has read.
+            let last = if read.is_restored { before.or(read.last_read) } else { read.last_read.max(before) };
+            let last = last.unwrap_or(now);
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
             let since = (since < start).then(|| past.day(since));
             // A total that was held is older than the reading.
             let is_newer = read.last_read > before && !read.may_be_reset;
+            read.may_be_reset |= read.resets_unseen && now.since(last) > usual;
             (read, Pause { since, is_late, is_newer })
         };
         *open.read.of_mut(counted) = Some(now);
@@ -199,6 +202,8 @@ mod tests {
             total,
             last_read,
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         }
     }
@@ -219,7 +224,7 @@ mod tests {
         let stored = stored.map(|total| Stored { total, is_held: false });
         let rows = day.rows.of(Counted::Users).iter();
         let used = rows.map(|row| {
-            let Used { used, marks, earlier: _ } = row.used(stored, day.day);
+            let Used { used, marks, .. } = row.used(stored, day.day);
             (&*row.name, used, marks.day.bits(), marks.month.bits())
         });
         used.collect()
@@ -228,7 +233,10 @@ mod tests {
     #[test]
     fn rows_are_by_name_and_grow_by_what_is_read() {
         let mut open = Open::new(TimeZone::UTC);
-        add(&mut open, 0, &[("b", Some(10), 15), ("a", Some(0), 7)]);
+        let last = Some(NOON.saturating_add_millis(-60_000));
+        let moves = [read("b", Some(10), 15, last), read("a", Some(0), 7, last)];
+        let moves = moves.map(|read| Move { is_restored: true, ..read }).to_vec();
+        open.add("home", Counted::Users, moves, USUAL, NOON);
         add(&mut open, 1, &[("c", None, 100), ("a", Some(7), 9), ("b", Some(15), 15)]);
         add(&mut open, 2, &[("c", None, 104), ("b", Some(15), 3), ("b", Some(3), 5)]);
         let days = days(&mut open);
@@ -301,6 +309,51 @@ mod tests {
         assert_eq!(used(&days[0], None), [("a", 12, 2, 2)]);
         let row = days[0].rows.of(Counted::Users).iter().next().unwrap();
         assert_eq!(row.stored(Some(doubted)), Some(Stored { total: 12, is_held: false }));
+    }
+
+    /// A user of 3x-ui with `trafficReset`.
+    #[test]
+    fn a_pause_may_hide_a_reset_that_no_panel_announces() {
+        // Minutes since the last reading, and the marks of the day.
+        for (minutes, resets_unseen, marks) in [(10, true, 0), (11, true, 2), (11, false, 0), (900, true, 3)]
+        {
+            let mut open = Open::new(TimeZone::UTC);
+            let last = NOON.saturating_add_millis(-minutes * 60_000);
+            let read = Move { resets_unseen, ..read("a", Some(5), 9, Some(last)) };
+            open.add("home", Counted::Users, vec![read], USUAL, NOON);
+            let month = marks & 2;
+            assert_eq!(used(&days(&mut open)[0], None), [("a", 4, marks, month)], "{minutes}");
+        }
+    }
+
+    /// What an earlier process had read before midnight, and not written, is not of today.
+    #[test]
+    fn the_file_says_since_when_a_total_grew_that_an_earlier_process_read() {
+        let midnight = NOON.saturating_add_millis(-12 * HOUR);
+        for (is_restored, marks) in [(true, 1), (false, 0)] {
+            let mut open = Open::new(TimeZone::UTC);
+            open.was_read("home", Counted::Users, midnight.saturating_add_millis(-20 * 60_000));
+            let last = midnight.saturating_add_millis(-60_000);
+            let read = Move { is_restored, ..read("a", Some(7), 9, Some(last)) };
+            open.add("home", Counted::Users, vec![read], USUAL, midnight.saturating_add_millis(60_000));
+            assert_eq!(used(&days(&mut open)[0], Some(5)), [("a", 4, marks, 0)]);
+        }
+    }
+
+    #[test]
+    fn one_that_was_missing_for_a_while_goes_on() {
+        // The total in the file, the total now, and what was used with its marks.
+        for (stored, now, expected) in [
+            (None, 9, ("a", 9, 0, 0)),
+            (Some(5), 9, ("a", 4, 1, 1)),
+            (Some(9), 9, ("a", 0, 0, 0)),
+            // Deleted and created again.
+            (Some(20), 9, ("a", 9, 2, 2)),
+        ] {
+            let mut open = Open::new(TimeZone::UTC);
+            add(&mut open, 0, &[("a", Some(0), now)]);
+            assert_eq!(used(&days(&mut open)[0], stored), [expected], "{stored:?}");
+        }
     }
 
     #[test]

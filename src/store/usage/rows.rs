@@ -87,6 +87,8 @@ pub(super) struct Row {
     before: Option<u64>,
     /// It was read after what the file has.
     is_newer: bool,
+    /// An earlier process read it.
+    is_restored: bool,
     first: u64,
     /// The earlier day of the reading before the first one, or near enough to it.
     since: Option<Day>,
@@ -115,6 +117,8 @@ pub(super) struct Used {
     pub(super) marks: PeriodMarks,
     /// An earlier day, with the marks that it gets too.
     pub(super) earlier: Option<(Day, Marks)>,
+    /// The subject was missing for a while: part of it may be of any day since the last one on which it moved.
+    pub(super) is_back: bool,
 }
 
 /// The marks of a day and of its month.
@@ -127,6 +131,9 @@ pub(super) struct PeriodMarks {
 impl PeriodMarks {
     /// A reset is one of both.
     const RESET: PeriodMarks = PeriodMarks { day: Marks::RESET, month: Marks::RESET };
+
+    /// It is not known since when something grew.
+    const GAP: PeriodMarks = PeriodMarks { day: Marks::GAP, month: Marks::GAP };
 
     /// Those of growth since an earlier day.
     fn gap(since: Day, day: Day) -> Self {
@@ -159,7 +166,7 @@ pub(super) struct Pause {
 
 impl Row {
     fn of(read: Move, Pause { since, is_late, is_newer }: Pause) -> Self {
-        let Move { name, owner, before, total, last_read: _, may_be_reset, is_falling } = read;
+        let Move { name, owner, before, total, is_restored, may_be_reset, is_falling, .. } = read;
         // Within a short time, a subject that is at rest before and after is at rest.
         let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
         let marks = PeriodMarks::RESET.only_if(is_reset);
@@ -168,6 +175,7 @@ impl Row {
             owner,
             before,
             is_newer,
+            is_restored,
             first: total,
             since,
             is_late,
@@ -225,6 +233,11 @@ impl Row {
         let stored = stored.map(|stored| stored.total);
         // A process that read a newer total than the file has may have been killed before it wrote that.
         let before = self.before.filter(|_| self.is_newer || stored.is_none());
+        // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
+        let is_back = before == Some(0)
+            && !self.is_restored
+            && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
+        let before = before.filter(|_| !is_back);
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
         let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
         for total in known.chain([self.first]) {
@@ -234,9 +247,10 @@ impl Row {
         let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
-        let marks = marks.with(gap.unwrap_or_default());
+        let is_back = is_back && grown > 0;
+        let marks = marks.with(gap.unwrap_or_default()).with(PeriodMarks::GAP.only_if(is_back));
         let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
-        Used { used: grown.saturating_add(self.grown), marks, earlier }
+        Used { used: grown.saturating_add(self.grown), marks, earlier, is_back }
     }
 }
 
@@ -278,6 +292,8 @@ mod tests {
                     total: totals[at],
                     last_read: None,
                     may_be_reset: false,
+                    resets_unseen: false,
+                    is_restored: false,
                     is_falling: false,
                 };
                 page.push((read, none));

@@ -36,6 +36,8 @@ impl ByHand {
             total,
             last_read,
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         };
         self.shared.open().add("home", Counted::Users, vec![read], USUAL, now);
@@ -107,6 +109,8 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
         total: 1050,
         last_read: None,
         may_be_reset: false,
+        resets_unseen: false,
+        is_restored: false,
         is_falling: false,
     };
     third.shared.open().add("home", Counted::Users, vec![read], USUAL, clock.now().wall);
@@ -115,6 +119,19 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
     assert_eq!(third.days("ann"), days(&[("2026-11-18", 20, 1), ("2026-11-21", 30, 1)]));
     let months = third.rows(SubjectKind::User, Some("ann"), By::Month);
     assert_eq!(months, [("2026-11".to_owned(), "ann".to_owned(), 50, 0)]);
+}
+
+#[test]
+fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    history.saw("ann", Some(0), 100);
+    assert!(history.write());
+    clock.step(3 * DAY);
+    history.saw("ann", Some(0), 130);
+    assert!(history.write());
+    assert_eq!(history.days("ann"), days(&[("2026-11-18", 100, 1), ("2026-11-21", 30, 1)]));
 }
 
 #[test]
@@ -296,6 +313,8 @@ fn a_full_disk_loses_nothing() {
             total: total + 1,
             last_read: None,
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         });
         shared.open().add("home", Counted::Users, users.collect(), USUAL, NOON);
@@ -344,6 +363,8 @@ async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
         total,
         last_read: None,
         may_be_reset: false,
+        resets_unseen: false,
+        is_restored: false,
         is_falling: false,
     };
     let query = UsageQuery {

@@ -53,12 +53,12 @@ struct Change {
 
 impl Change {
     fn of(subject: i64, total: Option<Stored>, used: Used) -> Self {
-        let Used { used, marks, earlier } = used;
+        let Used { used, marks, earlier, is_back: _ } = used;
         Change { subject, total, used, marks, earlier }
     }
 
     fn add(&mut self, more: Used) {
-        let Used { used, marks, earlier } = more;
+        let Used { used, marks, earlier, is_back: _ } = more;
         self.used = self.used.saturating_add(used);
         self.marks = self.marks.with(marks);
         self.earlier = match (self.earlier, earlier) {
@@ -102,7 +102,10 @@ impl Target {
             for row in day.rows.of(counted).iter() {
                 let found = found(&mut find, self.id, counted.kind(), &row.name)?;
                 let stored = found.and_then(|(_, total)| total);
-                let used = row.used(stored, day.day);
+                let mut used = row.used(stored, day.day);
+                if let Some((subject, _)) = found.filter(|_| used.is_back) {
+                    used.earlier = last_moved(transaction, subject, day.day)?.map(|day| (day, Marks::GAP));
+                }
                 if counted.is_in_sum() {
                     sum.add(used);
                 }
@@ -169,6 +172,19 @@ fn found(
         Ok((row.get(0)?, total.map(|(total, is_held)| Stored { total: total.cast_unsigned(), is_held })))
     });
     Ok(row.optional()?)
+}
+
+/// The last day before this one on which a subject moved.
+fn last_moved(transaction: &Transaction<'_>, subject: i64, day: Day) -> Result<Option<Day>, Fault> {
+    let sql = "SELECT 1 FROM days WHERE period = ? AND subject = ?";
+    let mut find = transaction.prepare_cached(sql)?;
+    // Rows are found by day: few steps lead to most, and one query about all days would read the table.
+    for number in (By::Day.first_kept(day)..day.number()).rev() {
+        if find.exists(params![number, subject])? {
+            return Ok(Some(Day::of_number(number)));
+        }
+    }
+    Ok(None)
 }
 
 fn scattered(row: &Row) -> u64 {

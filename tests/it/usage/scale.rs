@@ -41,6 +41,8 @@ async fn a_hundred_thousand_users_are_written_in_time() {
                 total: (day + 1) << 30,
                 last_read: Some(now),
                 may_be_reset: false,
+                resets_unseen: false,
+                is_restored: false,
                 is_falling: false,
             })
             .collect();

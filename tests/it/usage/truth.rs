@@ -18,8 +18,8 @@ use proxymeter::{
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// The panel is read once an hour.
-const USUAL: Duration = Duration::from_secs(3 * 3600);
+/// The panel is read once an hour, and that is as much between two readings as the program takes for usual then.
+const USUAL: Duration = Duration::from_secs(91 * 60);
 
 /// How often the panel sets a user's count back to 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ struct Simulated {
     is_early: bool,
     /// Hours of the year in which the user exists.
     lives: std::ops::Range<u64>,
+    /// Hours in which the panel does not list the user.
+    hidden: std::ops::Range<u64>,
     /// In how many of 96 hours the user uses something.
     activity: u64,
     count: u64,
@@ -48,6 +50,10 @@ struct Simulated {
 }
 
 impl Simulated {
+    fn is_listed(&self, hour: u64) -> bool {
+        self.lives.contains(&hour) && !self.hidden.contains(&hour)
+    }
+
     fn resets_at(&self, local: &Zoned) -> bool {
         let hour = if self.is_early { 23 } else { 0 };
         let first = if self.is_early { local.tomorrow().unwrap() } else { local.clone() };
@@ -167,6 +173,11 @@ async fn year(people: u64) {
                 9 => 0..5000 + number,
                 _ => 0..u64::MAX,
             },
+            hidden: match number % 40 {
+                // Some of them come back before a list is believed that lacks them, and most after that.
+                10 | 15 => 2003 + number..2003 + number * 2,
+                _ => 0..0,
+            },
             activity: [1, 4, 16, 32, 48, 64][usize::try_from(number / 5 % 6).unwrap()],
             count: if number % 40 == 7 { 0 } else { random.u64(0..1 << 40) },
             truth: BTreeMap::new(),
@@ -175,7 +186,18 @@ async fn year(people: u64) {
         .collect();
     let mut exporter = Exporter::start(tempfile::tempdir().unwrap(), &clock, &zone, None);
     // Away for some hours: within a day, over a night, over days, over the end of a month and where clocks change.
-    let away = [(500, 8), (1400, 4), (2040, 30), (2100, 70), (4330, 5), (5800, 14), (7120, 50), (8000, 200)];
+    let away = [
+        (500, 8),
+        (743, 2),
+        (1400, 4),
+        (1415, 1),
+        (2040, 30),
+        (2100, 70),
+        (4330, 5),
+        (5800, 14),
+        (7120, 50),
+        (8000, 200),
+    ];
     let away = |hour: u64| away.iter().any(|(from, hours)| (*from..from + hours).contains(&hour));
     let (mut writes, mut writing, mut slowest) = (0_u32, Duration::ZERO, Duration::ZERO);
     let (mut seen_days, mut months) = (Rows::new(), Rows::new());
@@ -210,13 +232,13 @@ async fn year(people: u64) {
                 let found = ahead.into_iter().find(|(_, at)| user.resets_at(at)).map(|(hours, _)| hours);
                 found.map(|hours| now.saturating_add(HOUR * hours))
             };
-            for user in users.iter_mut().filter(|user| user.lives.contains(&hour)) {
+            for user in users.iter_mut().filter(|user| user.is_listed(hour)) {
                 for (day, used) in std::mem::take(&mut user.unread) {
                     *user.truth.entry(day).or_default() += used;
                 }
             }
             let mut cached: BTreeMap<(u8, bool), Option<Timestamp>> = BTreeMap::new();
-            let list = users.iter().filter(|user| user.lives.contains(&hour)).map(|user| {
+            let list = users.iter().filter(|user| user.is_listed(hour)).map(|user| {
                 let due = cached.entry((user.reset as u8, user.is_early)).or_insert_with(|| next(user));
                 let extra = Extras { quota_reset: *due, ..Extras::default() }.into();
                 User {
@@ -232,7 +254,9 @@ async fn year(people: u64) {
                 exporter.saved = Some((Arc::clone(&exporter.report.users), read.wall));
             }
         }
-        if hour % 6 == 0 || at.hour() == 23 {
+        let end = random.u32(0..400);
+        // One that is killed does not come to write what it has read, even at the end of a day.
+        if end > 1 && (hour % 6 == 0 || at.hour() == 23) {
             let began = Instant::now();
             exporter.usage.write().await;
             let took = began.elapsed();
@@ -243,7 +267,7 @@ async fn year(people: u64) {
         if at.date().day() == 1 && at.hour() == 23 {
             seen_days.extend(rows(&exporter.usage, SubjectKind::User, By::Day));
         }
-        exporter = match random.u32(0..400) {
+        exporter = match end {
             0..2 => exporter.killed(&clock, &zone),
             2 => exporter.stopped(&clock, &zone).await,
             // The database is lost. Not while nothing is read: when a count was to be reset is known from there.
@@ -333,8 +357,8 @@ fn check(users: &[Simulated], rows: &Rows, by: By) {
         "{}: {exact:?} rows without a mark, {marked:?} with one, of users without and with resets",
         by.label()
     );
-    // Two of the ends of months are missed.
-    assert!(exact[0] > marked[0] * if by == By::Day { 20 } else { 2 }, "{exact:?} {marked:?}");
+    // Several ends of months are missed.
+    assert!(exact[0] > marked[0] * if by == By::Day { 20 } else { 1 }, "{exact:?} {marked:?}");
 }
 
 #[tokio::test]

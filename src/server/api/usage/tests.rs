@@ -25,6 +25,8 @@ async fn history(labels: UserLabels) -> State {
         total,
         last_read: Some(NOW),
         may_be_reset,
+        resets_unseen: false,
+        is_restored: false,
         is_falling: false,
     };
     let usual = Duration::from_secs(600);

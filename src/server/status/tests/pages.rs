@@ -295,6 +295,8 @@ async fn a_user_has_a_page_with_what_was_used() {
             total,
             last_read: Some(last),
             may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         };
         let long_ago = NOW.saturating_sub(Duration::from_secs(5 * 86_400));
@@ -338,6 +340,8 @@ pub(super) async fn user_to_look_at(name: &str) -> String {
             total,
             last_read: Some(now.saturating_sub(Duration::from_secs(if day == 19 { 4 * DAY } else { 60 }))),
             may_be_reset: day == 40,
+            resets_unseen: false,
+            is_restored: false,
             is_falling: false,
         };
         state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), now);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    num::NonZeroU16,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +14,8 @@ use foldhash::fast::RandomState;
 
 use crate::{
     model::{
-        Counter, Expiry, Extra, LastOnline, Moment, Timestamp, Unread, UnreadableCause, User, UserStatus,
+        Counter, Expiry, Extra, LastOnline, Moment, Resets, Timestamp, Unread, UnreadableCause, User,
+        UserStatus,
     },
     upstream::{
         json::{Lacking, Object, OddFields},
@@ -95,13 +97,17 @@ impl UserRow {
         );
         let renews = renews(row);
         note(Unread::RENEWS, renews.is_none());
-        let resets = row.word("data_limit_reset_strategy");
-        note(Unread::QUOTA_RESET, resets.is_some_and(|strategy| strategy != "no_reset"));
         let last_online = row.time("online_at");
         let created = if last_online.is_none() { row.time("created_at") } else { None };
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
         let name = Arc::from(&*name);
         let online = last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN);
+        let mut extra = self.devices(row, &name, (!unread.has(Unread::ONLINE)).then_some(online));
+        if let Some(days) = resets_after(row) {
+            // Of a user who was never reset, all that was ever used is used now.
+            let began = if used == lifetime { row.time("created_at") } else { None };
+            extra.resets = Some(Resets::new(days, began, self.now.wall));
+        }
         Ok(User {
             owner: row.object("admin").and_then(|admin| Some(self.owners.named(&admin.text("username")?))),
             status,
@@ -110,7 +116,7 @@ impl UserRow {
             traffic: Counter::new(traffic.unwrap_or_default()),
             expiry,
             renews: renews.unwrap_or(false),
-            extra: self.devices(row, &name, (!unread.has(Unread::ONLINE)).then_some(online)),
+            extra,
             last_online: LastOnline::of(last_online, created, traffic),
             online,
             read_at: self.now.wall,
@@ -160,6 +166,18 @@ fn expiry(status: UserStatus, expire: Option<Timestamp>, on_hold: Option<u64>) -
     }
 }
 
+/// After how many days the panel sets the user's use back to 0: not by the calendar.
+fn resets_after(row: &Object<'_>) -> Option<NonZeroU16> {
+    let days = match &*row.word("data_limit_reset_strategy")? {
+        "day" => 1,
+        "week" => 7,
+        "month" => 30,
+        "year" => 365,
+        _ => return None,
+    };
+    NonZeroU16::new(days)
+}
+
 /// Whether the panel starts the user's `next_plan` as soon as this plan ends or is used up. Marzban's waits for both if
 /// `fire_on_either` is false; PasarGuard has no such field and waits for neither.
 /// Absent: the row does not say.
@@ -169,4 +187,43 @@ fn renews(row: &Object<'_>) -> Option<bool> {
     };
     let either = plan.flag("fire_on_either");
     (!plan.was_odd("fire_on_either")).then_some(either != Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Unread;
+
+    #[test]
+    fn a_quota_begins_again_a_period_after_the_creation_or_a_reset_that_was_seen() {
+        let odd = OddFields::default();
+        let now = Timestamp::of("2026-11-27T12:00:00Z");
+        let row = UserRow {
+            now: Moment { wall: now, ..Moment::default() },
+            panel_now: now,
+            owners: Owners::default(),
+            has_lifetime: Arc::default(),
+            addresses: None,
+        };
+        for (strategy, lifetime, expected) in [
+            ("\"month\"", "7", Some((30, Some("2026-12-17T10:00:00Z")))),
+            ("\"week\"", "7", Some((7, Some("2026-12-01T10:00:00Z")))),
+            ("\"day\"", "7", Some((1, Some("2026-11-28T10:00:00Z")))),
+            ("\"year\"", "7", Some((365, Some("2027-11-17T10:00:00Z")))),
+            // It was reset before.
+            ("\"month\"", "8", Some((30, None))),
+            ("\"no_reset\"", "7", None),
+            ("\"decade\"", "7", None),
+            ("7", "7", None),
+        ] {
+            let text = format!(
+                r#"{{"username":"ann","status":"active","used_traffic":7,"lifetime_used_traffic":{lifetime},
+                "created_at":"2026-11-17T10:00:00","data_limit_reset_strategy":{strategy}}}"#
+            );
+            let read = row.convert(&Object::new("user", &text, &odd).unwrap()).unwrap();
+            let resets = read.extra.resets.map(|resets| (resets.days.get(), resets.next));
+            assert_eq!(resets, expected.map(|(days, next)| (days, next.map(Timestamp::of))), "{strategy}");
+            assert!(!read.unread.has(Unread::QUOTA_RESET));
+        }
+    }
 }

@@ -154,6 +154,7 @@ impl Client {
                 Expiry::At(at) if renews => Some(at),
                 _ => None,
             },
+            resets: None,
             devices: context.devices,
             devices_limit: self.plan.devices_limit(),
             inbounds: context.inbounds,
