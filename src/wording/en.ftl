@@ -259,7 +259,7 @@ ProxymeterUserDevices = User uses more addresses at a time than allowed.
            *[other] User { $name } uses { $count } addresses; { $limit } allowed.
         }
     }
-    .action = Ask whether the account is shared. If more devices are meant to use it, raise the limit in the panel.
+    .action = Ask whether the account is shared. If more devices are meant to use it, raise the limit.
 
 ProxymeterUserTraffic = User has moved much traffic in a short time.
     .head = { $count ->

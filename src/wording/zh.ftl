@@ -224,7 +224,7 @@ ProxymeterUserDevices = 用户同时使用的地址超过允许的数量。
         [nothing] 用户 { $name } 已不是活跃用户，或不再限制地址数量。
        *[known] 用户 { $name } 使用 { $count } 个地址，允许 { $limit } 个。
     }
-    .action = 询问该账户是否被共用。如果确实需要更多设备，请在面板中提高限制。
+    .action = 询问该账户是否被共用。如果确实需要更多设备，请提高限制。
 
 ProxymeterUserTraffic = 用户在短时间内使用了大量流量。
     .head = { $count ->

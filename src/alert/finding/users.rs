@@ -207,7 +207,7 @@ pub(super) fn end_of_forecast(user: &User, then: &Reading, is_known: bool) -> Op
     Some((end, reading))
 }
 
-/// An active user who uses more addresses at a time than the panel allows.
+/// An active user who uses more addresses at a time than allowed.
 pub(super) fn devices(user: &User) -> Option<Crossing> {
     let (used, limit) = addresses(user)?;
     (used > limit).then(|| Crossing {

@@ -181,7 +181,7 @@ pub static KINDS: [Kind; 39] = [
         for_: Duration::from_secs(10 * 60),
         repeat_interval: Duration::ZERO,
         enabled: false,
-        description: "User {subject} of {target} uses {value} addresses at a time, more than the panel's limit.",
+        description: "User {subject} of {target} uses {value} addresses at a time, more than allowed.",
         reached: None,
     },
     Kind {

@@ -140,7 +140,7 @@ impl Known {
         None
     }
 
-    /// The next user to ask about. If nobody is connected, it is one who does not exist: whether the account may read this is
+    /// The next user to ask about. If no user is connected, it is one who does not exist: whether the account may read this is
     /// known only by asking.
     fn next(&mut self, now: Moment) -> (u64, Arc<str>) {
         if !self.has_more() {
