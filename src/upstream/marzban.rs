@@ -2,6 +2,7 @@
 
 mod addresses;
 pub mod config;
+mod connected;
 mod convert;
 mod hours;
 mod named;
@@ -20,8 +21,8 @@ use reqwest::RequestBuilder;
 use tracing::warn;
 
 use self::{
-    addresses::Addresses,
     config::MarzbanConfig,
+    connected::Addresses,
     convert::{List, Naming, NodeKey, Owners},
     hours::Hours,
     named::NamedUser,

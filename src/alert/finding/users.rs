@@ -223,8 +223,7 @@ fn addresses(user: &User) -> Option<(u64, u64)> {
 
 /// Whether the panel no longer says what an alert with the reading `then` is about.
 pub(super) fn is_silent_on(user: &User, then: &Reading) -> bool {
-    // Of a system that has nothing more to say of the user, addresses are not read any more.
-    let is_silent = user.extra.devices.is_none() && !user.extra.is_empty();
+    let is_silent = user.extra.devices.is_none() && user.extra.devices_limit.is_some();
     matches!(then, Reading::Devices { .. }) && is_silent
 }
 

@@ -7,7 +7,7 @@ use tokio::{io::AsyncBufRead, time::Instant};
 
 use super::{
     Marzban,
-    addresses::Addresses,
+    connected::Addresses,
     convert::{self, Owners, UserRow},
     walk::{self, Advance, LeftOut, Page, Span, Walk},
 };

@@ -19,7 +19,7 @@ use crate::{
     },
     upstream::{
         json::{Lacking, Object, OddFields},
-        marzban::{addresses::Addresses, walk::LeftOut},
+        marzban::{connected::Addresses, walk::LeftOut},
     },
 };
 
