@@ -188,7 +188,7 @@ fn pages_have_every_row_once() {
 }
 
 #[test]
-fn old_rows_go_and_a_clock_that_leaps_deletes_nothing() {
+fn old_rows_go_and_a_clock_that_leaps_deletes_few() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(NOON);
     let mut history = ByHand::open(folder.path(), &clock);
@@ -200,10 +200,18 @@ fn old_rows_go_and_a_clock_that_leaps_deletes_nothing() {
     // The last day is the 69th after the first.
     assert_eq!(history.days("ann").len(), 62);
     assert_eq!(history.days("ann")[0].0, "2026-11-26");
-    clock.step(20_000 * DAY);
-    history.saw("ann", Some(70), 71);
-    assert!(history.write());
-    assert_eq!(history.days("ann").len(), 63);
+    // It is ahead by months for two days, and is set back.
+    for (total, days, kept) in
+        [(70, 400, "2026-11-27"), (71, 1, "2026-11-28"), (72, -400, "2026-11-28"), (73, 1, "2026-11-29")]
+    {
+        clock.step(days * DAY);
+        history.saw("ann", Some(total), total + 1);
+        assert!(history.write());
+        let known = history.days("ann");
+        assert_eq!(known[0].0, kept, "{days}");
+        let months = history.rows(SubjectKind::User, Some("ann"), By::Month);
+        assert!(months[0].0 == "2026-11" && months[0].2 == 13, "{months:?}");
+    }
 }
 
 #[test]
