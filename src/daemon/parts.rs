@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     alert::rule,
-    config::{Config, TargetKind},
+    config::Config,
     exposition::Options,
     notify::{HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
@@ -71,7 +71,7 @@ impl New {
 
 /// The part of the configuration that the server needs.
 pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
-    let llms = config.targets.iter().filter(|target| matches!(target.kind, TargetKind::Cliproxy(_)));
+    let llms = config.targets.iter().filter(|target| target.is_llm());
     Setup {
         options: Options {
             labels: user_labels(&config.users, key),
