@@ -17,6 +17,7 @@ use crate::{
         Client, Limits, Reply,
         options::{Endpoint, PanelUrl, TlsOptions},
     },
+    model::words::turns_direction,
     secret::Secret,
 };
 
@@ -195,7 +196,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]], right: &[usize]) -> 
     rows.iter().map(line).collect()
 }
 
-/// What others wrote, without characters that would move the cursor.
+/// What others wrote, without characters that would move the cursor or turn the direction of writing.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || turns_direction(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -1,7 +1,7 @@
 //! `usage`: what users, admins, nodes and client keys used by day or month. It asks a running exporter over HTTP.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Usage {
     target: Option<String>,
     #[command(flatten)]
     of: Of,
-    /// First day or month, such as 2026-11-01 or 2026-11. Default: as far as it is kept, 62 days or 24 months.
+    /// First day or month, such as 2026-11-01 or 2026-11. With --by=month, a day means its month. Default: as far as it is kept, 62 days or 24 months.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
     /// Last day or month. Default: the present one.
@@ -110,6 +110,9 @@ impl Usage {
             let periods = (&one.target, &one.period).cmp(&(&other.target, &other.period));
             periods.then_with(|| one.name.cmp(&other.name))
         });
+        // A program gets the names as they are.
+        let lines =
+            if io::stdout().is_terminal() { lines.into_iter().map(harmless).collect() } else { lines };
         let text = match self.format {
             Format::Table => table(&lines),
             Format::Csv => usage_csv(lines),
@@ -129,12 +132,11 @@ impl Usage {
         query.append_pair("by", by).append_pair("format", "json");
         for (name, value) in [("from", &self.from), ("to", &self.to)] {
             let Some(value) = value else { continue };
-            match self.by {
-                By::Day => value.parse::<Day>().map(drop),
-                By::Month => value.parse::<Month>().map(drop),
-            }
-            .map_err(|why| format!("--{name}: {why}"))?;
-            query.append_pair(name, value);
+            let period = match self.by {
+                By::Day => value.parse::<Day>().map(|day| day.to_string()),
+                By::Month => Month::of_text(value).map(|month| month.to_string()),
+            };
+            query.append_pair(name, &period.map_err(|why| format!("--{name}: {why}"))?);
         }
         let Of { user, admin, node, key, each } = &self.of;
         let each = each.map(|each| {
@@ -157,6 +159,13 @@ impl Usage {
         }
         Ok(query.finish())
     }
+}
+
+/// A line for a terminal, whatever the exporter that was asked says.
+fn harmless(line: UsageLine) -> UsageLine {
+    let UsageLine { period, target, kind, name, used, unit, gap, reset } = line;
+    let [period, target, kind, name, unit] = [period, target, kind, name, unit].map(|text| plain(&text));
+    UsageLine { period, target, kind, name, used, unit, gap, reset }
 }
 
 /// A line for each period and subject, in columns.
@@ -201,10 +210,14 @@ mod tests {
 
     #[test]
     fn arguments_become_parameters() {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
             (&[], "by=day&format=json"),
             (&["--target=home", "--user=a b"], "by=day&format=json&target=home&user=a+b"),
             (&["--by=month", "--from=2026-10"], "by=month&format=json&from=2026-10"),
+            (
+                &["--by=month", "--from=2026-10-31", "--to=2026-11-01"],
+                "by=month&format=json&from=2026-10&to=2026-11",
+            ),
             (
                 &["--target=home", "--each=admin", "--to=2026-11-18"],
                 "by=day&format=json&to=2026-11-18&target=home&of=admins",
@@ -217,7 +230,7 @@ mod tests {
             (&["--user=ann"], "--target <NAME>"),
             (&["--target=home", "--user=ann", "--node=de"], "cannot be used with"),
             (&["--from=yesterday"], "--from: \"yesterday\" is not a day; write it as 2026-11-27"),
-            (&["--by=month", "--to=2026-11-18"], "--to: \"2026-11-18\" is not a month"),
+            (&["--by=month", "--to=2026-11-31"], "--to: \"2026-11-31\" is not a month"),
             (&["--by=week"], "invalid value 'week'"),
         ];
         for (arguments, why) in mistakes {
@@ -239,17 +252,22 @@ mod tests {
             reset: false,
         };
         let lines = [
-            line("2026-11-17", "ann\x1b[2J", 1_500_000_000, "bytes", false),
+            line("2026-11-17", "ann\x1b[2J\u{202e}", 1_500_000_000, "bytes", false),
             line("2026-11-18", "b", 12_345, "tokens", true),
         ];
         let text = table(&lines);
         let expected = [
-            "TARGET  PERIOD      KIND  NAME              USED  NOTE",
-            "home    2026-11-17  user  ann\u{fffd}[2J        1.3 GiB",
-            "home    2026-11-18  user  b        12,345 tokens  gap",
+            "TARGET  PERIOD      KIND  NAME               USED  NOTE",
+            "home    2026-11-17  user  ann\u{fffd}[2J\u{fffd}        1.3 GiB",
+            "home    2026-11-18  user  b         12,345 tokens  gap",
         ];
         assert_eq!(text.lines().take(3).collect::<Vec<_>>(), expected);
         assert!(text.lines().nth(3).unwrap().starts_with("gap: ") && text.lines().count() == 4);
         assert!(table(&[]).starts_with("Nothing"));
+        let csv = |lines: Vec<UsageLine>| usage_csv(lines).lines().nth(1).unwrap().to_owned();
+        let [hostile, _] = lines;
+        let csv_of = |name: &str| format!("2026-11-17,home,user,{name},1500000000,bytes,false,false");
+        assert_eq!(csv(vec![hostile.clone()]), csv_of("ann\x1b[2J\u{202e}"));
+        assert_eq!(csv(vec![harmless(hostile)]), csv_of("ann\u{fffd}[2J\u{fffd}"));
     }
 }

@@ -223,6 +223,14 @@ impl Target {
         }
     }
 
+    /// Whether it is an LLM proxy, whose use is in tokens.
+    pub fn is_llm(&self) -> bool {
+        match &self.kind {
+            TargetKind::Marzban(_) | TargetKind::Xui(_) => false,
+            TargetKind::Cliproxy(_) => true,
+        }
+    }
+
     /// What is allowed but probably not meant, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         match &self.kind {

@@ -71,6 +71,7 @@ impl New {
 
 /// The part of the configuration that the server needs.
 pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
+    let llms = config.targets.iter().filter(|target| target.is_llm());
     Setup {
         options: Options {
             labels: user_labels(&config.users, key),
@@ -83,6 +84,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         voice: Voice::new(Language::En, config.alerting.zone.clone(), &config.web.external_url),
         names: own_names(&config.web.external_url),
+        llms: llms.map(|target| target.name.clone()).collect(),
         dashboards: config.web.dashboards_url.clone(),
         alerting: config.alerting.enabled,
         access,

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
     use crate::{
         exposition::{Options, UserLabels, join, write},
-        model::{Counter, Moment, Outcome, Part, PartState, Timestamp, User, Users},
+        model::{Counter, Moment, Outcome, Part, PartState, Timestamp, UsedToday, User, Users},
         secret::HashKey,
     };
 
@@ -434,6 +434,22 @@ mod tests {
         }
         let (all, known, none) = ((true, true), (false, true), (false, false));
         assert_eq!(shown, [all, all, known, known, known, none, none]);
+    }
+
+    #[test]
+    fn midnight_outdates_what_was_used_today() {
+        let mut forms = Forms::new();
+        forms.options.used_today = true;
+        let midnight = 46_400;
+        let mut report = report("a", 1_500, 1, at(midnight - 20));
+        let day = at(0).wall..at(midnight).wall;
+        report.used_today = Some(Arc::new(UsedToday::new(day, vec![("user00001".into(), 7)])));
+        let reports = [Arc::new(report)];
+        for (seconds, is_shown) in [(midnight - 20, true), (midnight - 1, true), (midnight, false)] {
+            let text = forms.page(&reports, at(seconds));
+            let series = text.matches("\nproxymeter_user_used_today_bytes{").count();
+            assert_eq!(series, if is_shown { 1_500 } else { 0 }, "{seconds}");
+        }
     }
 
     #[test]

@@ -52,8 +52,7 @@ pub(super) static ROWS: &[RowFamily] = &[
     }),
     RowFamily(&USER_USED, |rows| rows.each(|user| if_read(user, Unread::USED, user.used))),
     RowFamily(&USER_USED_TODAY, |rows| {
-        let view = rows.view;
-        if let Some(today) = view.report.used_today.as_ref().filter(|_| view.options.used_today) {
+        if let Some(today) = used_today(rows.view) {
             rows.each(|user| Some(today.of(&user.name)));
         }
     }),
@@ -98,7 +97,7 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn of(view: &View<'_>) -> Self {
         let is_fresh = view.report.fresh(Part::Users, view.now);
-        let used_today = view.report.used_today.as_ref().map(Arc::downgrade);
+        let used_today = used_today(view).map(Arc::downgrade);
         Source { users: Arc::downgrade(&view.report.users), used_today, is_fresh }
     }
 
@@ -112,6 +111,13 @@ impl Source {
         };
         Weak::ptr_eq(&self.users, &now.users) && is_same_day && self.is_fresh == now.is_fresh
     }
+}
+
+/// What users used today; absent: it is not wanted, or not known, as after a midnight at which the history could not be
+/// written.
+fn used_today<'a>(view: &View<'a>) -> Option<&'a Arc<UsedToday>> {
+    let known = view.report.used_today.as_ref().filter(|_| view.options.used_today);
+    known.filter(|today| !today.is_past(view.now.wall))
 }
 
 fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {

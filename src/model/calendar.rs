@@ -68,6 +68,14 @@ impl Month {
         Month(year * 12 + month - 1)
     }
 
+    /// Reads a month, or takes the one that a day is in.
+    ///
+    /// # Errors
+    /// If it is neither, as a sentence that says how to write a month.
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        text.parse().or_else(|why| text.parse().map(Day::month).map_err(|_| why))
+    }
+
     /// Beyond the calendar, its first or last day.
     pub fn first_day(self) -> Day {
         let (year, month) = self.year_and_month();
@@ -203,6 +211,10 @@ mod tests {
         {
             assert!(wrong.parse::<Day>().unwrap_err().contains("write it as 2026-11-27"), "{wrong}");
         }
+        for (text, month) in [("2026-11", "2026-11"), ("2026-11-01", "2026-11"), ("2028-02-29", "2028-02")] {
+            assert_eq!(Month::of_text(text).unwrap().to_string(), month);
+        }
+        assert!(Month::of_text("2026-02-30").unwrap_err().contains("is not a month; write it as 2026-11"));
         for wrong in ["", "2026-13", "2026-11-27", "202611", "2026-1"] {
             assert!(wrong.parse::<Month>().unwrap_err().contains("write it as 2026-11"), "{wrong}");
         }

@@ -1,4 +1,8 @@
-use std::{ops::BitOr, sync::Arc, time::Duration};
+use std::{
+    ops::{BitOr, Range},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Timestamp, Unread, User};
 
@@ -147,23 +151,29 @@ impl Moves {
     }
 }
 
-/// What users of a target used on the running day.
+/// What users of a target used on a day.
 #[derive(Clone, Debug, Default)]
-pub struct UsedToday(
+pub struct UsedToday {
+    day: Range<Timestamp>,
     /// Sorted by name.
-    Vec<(Arc<str>, u64)>,
-);
+    users: Vec<(Arc<str>, u64)>,
+}
 
 impl UsedToday {
-    pub fn new(mut users: Vec<(Arc<str>, u64)>) -> Self {
+    pub fn new(day: Range<Timestamp>, mut users: Vec<(Arc<str>, u64)>) -> Self {
         users.sort_unstable();
-        UsedToday(users)
+        UsedToday { day, users }
+    }
+
+    /// Whether the day is over, or has not begun: then this says nothing of today.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        !self.day.contains(&now)
     }
 
     /// The bytes of a user; those who are not known used nothing.
     pub fn of(&self, user: &str) -> u64 {
-        let at = self.0.binary_search_by(|(name, _)| (**name).cmp(user)).ok();
-        at.and_then(|at| self.0.get(at)).map_or(0, |(_, used)| *used)
+        let at = self.users.binary_search_by(|(name, _)| (**name).cmp(user)).ok();
+        at.and_then(|at| self.users.get(at)).map_or(0, |(_, used)| *used)
     }
 }
 

@@ -116,13 +116,14 @@ fn line(text: &str, most: usize, is_harmful: fn(char) -> bool) -> String {
 
 /// Embeddings, overrides and isolates (Unicode Standard Annex 9). The plain marks, which Persian and Arabic texts
 /// need, affect only the adjacent characters.
-fn turns_direction(c: char) -> bool {
+pub fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A name as a cell. Spreadsheets would take one that begins like a formula for one, so an apostrophe comes before it.
+/// A name as a cell. Spreadsheets would take one that begins like a formula for one, some also with signs of double width, so
+/// an apostrophe comes before it. All characters stay: a cell is for programs, and may have several lines.
 pub fn csv_cell(text: &str) -> Cow<'_, str> {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']);
+    let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n', '\0']);
     let is_plain = !is_formula && !text.contains([',', '"', '\r', '\n', ';', '\'']);
     if is_plain {
         return text.into();

@@ -63,13 +63,17 @@ pub(super) fn coding(headers: &HeaderMap) -> Coding {
     if gzip > 0 && gzip >= identity { Coding::Gzip } else { Coding::Identity }
 }
 
-/// Whether the client likes CSV better than JSON.
+/// Whether the client likes CSV better than JSON: by quality, and of equal quality what is named more precisely. JSON if it
+/// makes no difference.
 pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
-    let quality = |names: &[&str]| {
-        let fits = |item: &Item<'_>| names.iter().any(|name| item.name.eq_ignore_ascii_case(name));
-        items(headers, &ACCEPT).filter(fits).map(|item| item.quality()).max().unwrap_or(0)
+    let liked = |names: [&str; 3]| {
+        let ranked = names.iter().zip([2, 1, 0]).find_map(|(name, rank)| {
+            let mut fits = items(headers, &ACCEPT).filter(|item| item.name.eq_ignore_ascii_case(name));
+            fits.next().map(|item| (item.quality(), rank))
+        });
+        ranked.filter(|(quality, _)| *quality > 0)
     };
-    quality(&["text/csv"]) > quality(&["application/json", "*/*"])
+    liked(["text/csv", "text/*", "*/*"]) > liked(["application/json", "application/*", "*/*"])
 }
 
 /// One of the things a header lists.
@@ -177,6 +181,33 @@ mod tests {
         ];
         for (lines, expected) in cases {
             assert_eq!(format(&headers(&ACCEPT, lines)), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn tables_or_json() {
+        for (line, expected) in [
+            ("", false),
+            ("*/*", false),
+            ("text/csv", true),
+            ("Text/CSV; header=present", true),
+            ("text/*", true),
+            ("text/csv, */*", true),
+            ("*/*, text/csv", true),
+            ("text/csv;q=0.5, */*;q=0.5", true),
+            ("text/csv;q=0.5, */*", false),
+            ("text/csv, application/*", true),
+            ("text/csv, application/json", false),
+            ("text/csv, application/json;q=0.9", true),
+            ("text/*, application/json", false),
+            ("text/*, */*", true),
+            ("text/csv;q=0", false),
+            ("text/csv;q=0, text/*", false),
+            ("application/json;q=0, */*;q=0.1", true),
+            ("text/csv;q=0, */*", false),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+        ] {
+            assert_eq!(wants_csv(&headers(&ACCEPT, &[line])), expected, "{line:?}");
         }
     }
 

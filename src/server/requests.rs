@@ -425,6 +425,7 @@ pub(super) mod tests {
             receivers: Vec::new(),
             voice: Voice::default(),
             names: Vec::new(),
+            llms: Vec::new(),
             dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),

@@ -162,6 +162,7 @@ pub(super) mod testing {
             receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
             voice: Voice::new(Language::En, TimeZone::UTC, "https://proxymeter.example.com"),
             names: Vec::new(),
+            llms: vec!["llm".to_owned()],
             dashboards: "https://grafana.example.com/dashboards?orgId=1".to_owned(),
             alerting: true,
             access: Arc::new(Access::open(&AccessConfig::default(), &telemetry).unwrap()),

@@ -52,6 +52,8 @@ pub struct Setup {
     pub voice: Voice,
     /// Names by which a port on loopback may be reached without a password, beside addresses and localhost.
     pub names: Vec<String>,
+    /// The targets that are LLM proxies: their use is in tokens.
+    pub llms: Vec<String>,
     /// The address of dashboards; empty: there are none.
     pub dashboards: String,
     /// Whether alerting is enabled.

@@ -203,9 +203,11 @@ pub(super) fn html(seen: &Seen, page: &Page) -> Result<Vec<u8>, Error> {
         Page::User(target, label) => {
             let report = report(target)?;
             let found = Found::new(seen, report, label);
-            let used = found.as_ref().map(|found| Use::of(seen, report, SubjectKind::User, &found.stored));
+            let found = found.as_ref().map(Option::as_ref);
+            let used = found.ok().flatten();
+            let used = used.map(|found| Use::of(seen, report, SubjectKind::User, &found.stored));
             let used = used.map(|used| render("use.html", base, seen, used)).transpose()?;
-            let content = UserPage::new(seen, report, found.as_ref(), used.unwrap_or_default());
+            let content = UserPage::new(seen, report, found, used.unwrap_or_default());
             (format!("user of {}", name(target)), render("user.html", base, seen, content)?)
         }
         Page::Receiver(receiver) => {

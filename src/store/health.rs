@@ -26,7 +26,7 @@ pub struct StoreStatus {
     pub up: bool,
     /// Size of the database on the disk, including its write-ahead log.
     pub size_bytes: u64,
-    /// Failed writes, failed attempts to open the database, and renamed files.
+    /// Failed writes, failed reads of the history of use, failed attempts to open the database, and renamed files.
     pub errors: u64,
     /// Changes that wait for the disk. Those that are kept in memory since the disk failed are not counted.
     pub backlog: usize,

@@ -192,6 +192,17 @@ impl Usage {
         self.read(|connection| read::find_name(connection, of, is_it))
     }
 
+    /// Whether a subject of a target was ever seen under this name. This call blocks, but no writer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn has(&self, (target, kind): (&str, SubjectKind), name: &str) -> Result<bool, UsageError> {
+        self.read(|connection| match schema::target(connection, target)? {
+            None => Ok(false),
+            Some(target) => Ok(schema::subject(connection, target, kind, name)?.is_some()),
+        })
+    }
+
     /// The health of the history. This call never waits for the disk.
     pub fn status(&self) -> StoreStatus {
         self.shared.health.status()
@@ -224,6 +235,9 @@ impl Usage {
             Source::File(door) => door.read(read),
             Source::Memory(memory) => read(&memory.lock().unwrap_or_else(PoisonError::into_inner)),
         };
-        found.map_err(|fault| UsageError(fault.to_string()))
+        found.map_err(|fault| {
+            self.shared.health.count_error();
+            UsageError(fault.to_string())
+        })
     }
 }

@@ -388,7 +388,8 @@ fn detailed() -> Report {
     for part in [Part::System, Part::Core, Part::Nodes, Part::NodeStats, Part::Inbounds, Part::Outbounds] {
         report.parts.insert(part, read(20, Outcome::Up));
     }
-    report.used_today = Some(Arc::new(UsedToday::new(vec![("ann".into(), 7)])));
+    let today = ago(60).wall..now().wall.saturating_add_millis(60_000);
+    report.used_today = Some(Arc::new(UsedToday::new(today, vec![("ann".into(), 7)])));
     report.rates = Some(Arc::new(Rates::new(now().wall, [("ann".into(), Some(1 << 30))])));
     report.walk = Some(WalkProgress { read: 1, size: Some(2), took: Duration::ZERO, left: None });
     report

@@ -70,6 +70,7 @@ impl Daemon {
             receivers: vec![("ops".to_owned(), "email")],
             voice: Voice::default(),
             names: Vec::new(),
+            llms: Vec::new(),
             dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &telemetry).unwrap()),

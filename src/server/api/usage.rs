@@ -33,7 +33,7 @@ pub(in crate::server) struct Query {
     /// Under the label that is shown; absent: all of the kind.
     name: Option<String>,
     by: By,
-    /// Numbers of days or months; absent: as far as it is kept.
+    /// Numbers of days or months; absent: as far as it is kept, and the present one.
     from: Option<i32>,
     to: Option<i32>,
     limit: usize,
@@ -47,10 +47,10 @@ pub(in crate::server) enum Format {
     Csv,
 }
 
-/// The last row of the page before: the number of its target among all, and its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The last row of the page before: its target, and its place there. By name, because targets come and go between two pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct After {
-    target: usize,
+    target: String,
     place: UsagePlace,
 }
 
@@ -151,6 +151,7 @@ impl Query {
             None => None,
             Some(word) => Some(
                 After::read(word)
+                    .filter(|after| target.as_ref().is_none_or(|target| *target == after.target))
                     .ok_or_else(|| wrong("after", "write the value of \"next\" from the page before"))?,
             ),
         };
@@ -164,7 +165,7 @@ impl Query {
     }
 
     /// The query of a URL for what follows.
-    fn next(&self, after: After) -> String {
+    fn next(&self, after: &After) -> String {
         let mut query = Serializer::new(String::new());
         let mut add = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
@@ -201,25 +202,24 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 fn period(by: By, name: &str, text: Option<&str>) -> Result<Option<i32>, String> {
     let number = text.map(|text| match by {
         By::Day => text.parse().map(Day::number),
-        By::Month => text.parse().map(Month::number),
+        By::Month => Month::of_text(text).map(Month::number),
     });
     number.transpose().map_err(|why| wrong(name, &why))
 }
 
 impl After {
     /// As a word that can be part of a URL.
-    fn word(self) -> String {
+    fn word(&self) -> String {
         let UsagePlace { period, subject } = self.place;
-        URL_SAFE_NO_PAD.encode(format!("{} {period} {subject}", self.target))
+        URL_SAFE_NO_PAD.encode(format!("{}/{period}/{subject}", self.target))
     }
 
     fn read(word: &str) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(word).ok()?).ok()?;
-        let mut numbers = text.split(' ');
-        let target = number(numbers.next()?)?;
-        let place =
-            UsagePlace { period: numbers.next()?.parse().ok()?, subject: numbers.next()?.parse().ok()? };
-        Some(After { target, place })
+        let mut parts = text.split('/');
+        let target = parts.next()?.to_owned();
+        let place = UsagePlace { period: parts.next()?.parse().ok()?, subject: parts.next()?.parse().ok()? };
+        parts.next().is_none().then_some(After { target, place })
     }
 }
 
@@ -272,9 +272,13 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
     if reports.is_empty() && query.target.is_some() {
         return Err(Refused::Wrong(wrong("target", "there is no target of this name")));
     }
-    let first_kept = query.by.first_kept(usage.today());
+    let today = usage.today();
+    // What a clock that was ahead has left is not shown until it is asked for.
+    let periods = query.from.unwrap_or(query.by.first_kept(today))..=query.to.unwrap_or(query.by.of(today));
     let (mut rows, mut last) = (Vec::new(), None);
-    for (number, report) in reports.iter().enumerate().skip(query.after.map_or(0, |after| after.target)) {
+    let is_before =
+        |report: &&&Arc<Report>| query.after.as_ref().is_some_and(|after| *report.target < *after.target);
+    for report in reports.iter().skip_while(is_before) {
         // One more shows whether there is another page.
         let left = (query.limit + 1).saturating_sub(rows.len());
         let of_target = UsageQuery {
@@ -288,20 +292,26 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
                 },
             },
             by: query.by,
-            periods: query.from.unwrap_or(first_kept)..=query.to.unwrap_or(i32::MAX),
-            after: query.after.filter(|after| after.target == number).map(|after| after.place),
+            periods: periods.clone(),
+            after: query
+                .after
+                .as_ref()
+                .filter(|after| *after.target == *report.target)
+                .map(|after| after.place),
             limit: left,
         };
         let found = usage.rows(&of_target).map_err(Refused::Unreadable)?;
-        rows.extend(found.into_iter().map(|row| (number, *report, row)));
+        rows.extend(found.into_iter().map(|row| (*report, row)));
         if rows.len() > query.limit {
             rows.truncate(query.limit);
-            last = rows.last().map(|(target, _, row)| After { target: *target, place: row.place });
+            last = rows
+                .last()
+                .map(|(report, row)| After { target: report.target.to_string(), place: row.place });
             break;
         }
     }
-    let next = last.map(|after| query.next(after));
-    let rows = rows.into_iter().map(|(_, report, row)| UsageLine::new(query, report, row, labels));
+    let next = last.as_ref().map(|after| query.next(after));
+    let rows = rows.into_iter().map(|(report, row)| UsageLine::new(seen, query, report, row));
     let text = match query.format {
         Format::Csv => usage_csv(rows).into_bytes(),
         Format::Json => {
@@ -310,7 +320,7 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
                 zone: seen.setup.voice.zone_name(),
                 as_of: usage.written().and_then(|at| rfc3339(Timestamp::from_secs(at.as_secs()))),
                 usage: rows.collect(),
-                next: last.map(After::word),
+                next: last.as_ref().map(After::word),
             };
             answer(data).map_err(|_| Refused::Unwritable)?
         }
@@ -336,7 +346,8 @@ fn stored_name(
 }
 
 impl UsageLine {
-    fn new(query: &Query, report: &Report, row: UsageRow, labels: &UserLabels) -> Self {
+    fn new(seen: &Seen, query: &Query, report: &Report, row: UsageRow) -> Self {
+        let labels = &seen.setup.options.labels;
         let name = match query.kind {
             SubjectKind::User => labels.of(&row.name).unwrap_or_default().into_owned(),
             _ => row.name,
@@ -347,17 +358,21 @@ impl UsageLine {
             kind: query.kind.label().to_owned(),
             name,
             used: row.used,
-            unit: unit(query.kind, report).to_owned(),
+            unit: unit(seen, query.kind, report).to_owned(),
             gap: row.marks.has(Marks::GAP),
             reset: row.marks.has(Marks::RESET),
         }
     }
 }
 
-/// What is counted of a kind at a target.
-pub(in crate::server) fn unit(kind: SubjectKind, report: &Report) -> &'static str {
-    let is_of_llm = kind == SubjectKind::Key || kind == SubjectKind::Target && report.llm_state.is_some();
-    if is_of_llm { "tokens" } else { "bytes" }
+/// What is counted of a kind at a target, also of one that was never read.
+pub(in crate::server) fn unit(seen: &Seen, kind: SubjectKind, report: &Report) -> &'static str {
+    let is_llm = || seen.setup.llms.iter().any(|name| **name == *report.target);
+    match kind {
+        SubjectKind::Key => "tokens",
+        SubjectKind::Target if is_llm() => "tokens",
+        SubjectKind::Target | SubjectKind::User | SubjectKind::Admin | SubjectKind::Node => "bytes",
+    }
 }
 
 /// The lines as CSV, under their names.

@@ -23,6 +23,8 @@ const HEIGHT: u64 = 120;
 pub(super) struct Use {
     /// Absent: nothing is known.
     charts: Option<[Chart; 2]>,
+    /// Why the history cannot be read; absent: it can be.
+    unreadable: Option<String>,
     zone: String,
     /// Whether a period is marked so.
     has_gap: bool,
@@ -63,7 +65,7 @@ impl Use {
     /// `name` is the one under which the history has the subject. This reads the disk.
     pub(super) fn of(seen: &Seen, report: &Report, kind: SubjectKind, name: &str) -> Self {
         let today = seen.usage.today();
-        let unit = unit(kind, report);
+        let unit = unit(seen, kind, report);
         let words = |used: u64| if unit == "bytes" { bytes(used) } else { format!("{} {unit}", count(used)) };
         let read = |by: By| {
             let query = UsageQuery {
@@ -75,12 +77,14 @@ impl Use {
                 after: None,
                 limit: usize::try_from(by.kept()).unwrap_or_default(),
             };
-            // An error shows in the metrics of the history.
-            seen.usage.rows(&query).unwrap_or_default()
+            seen.usage.rows(&query)
         };
-        let (days, months) = (read(By::Day), read(By::Month));
+        let both = read(By::Day).and_then(|days| Ok((days, read(By::Month)?)));
+        let unreadable = both.as_ref().err().map(ToString::to_string);
+        let (days, months) = both.unwrap_or_default();
         let has = |mark| days.iter().chain(&months).any(|row| row.marks.has(mark));
         Use {
+            unreadable,
             has_gap: has(Marks::GAP),
             has_reset: has(Marks::RESET),
             zone: seen.setup.voice.zone_name().to_owned(),

@@ -35,10 +35,11 @@ fn is_unseen(c: char) -> bool {
     )
 }
 
-/// A label as the last part of a path; absent: it is too long for one.
+/// A label as the last part of a path; absent: it is too long for one, or clients would take it for a folder, however it is
+/// written (URL Standard, "double-dot URL path segment").
 pub(super) fn in_path(label: &str) -> Option<String> {
-    let is_short = label.len() <= LONGEST_IN_PATH;
-    is_short.then(|| byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20"))
+    let is_fit = label.len() <= LONGEST_IN_PATH && !["", ".", ".."].contains(&label);
+    is_fit.then(|| byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20"))
 }
 
 /// Bytes of a label that has a page.
@@ -78,14 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn every_label_has_a_path() {
-        for label in ["ann", "a b", "a+b", "a/b", "50%", "a&b=c", "ж?#", "..", ".", "<script>", "a%2Fb"] {
+    fn a_label_is_found_again_by_its_path() {
+        for label in
+            ["ann", "a b", "a+b", "a/b", "50%", "a&b=c", "ж?#", "...", ".a", "<script>", "a%2Fb", "%2e"]
+        {
             let path = in_path(label).unwrap();
             assert!(
                 path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%.-_*".contains(&byte)),
                 "{path}"
             );
             assert_eq!(of_path(&path), label);
+        }
+        for folder in ["", ".", ".."] {
+            assert_eq!(in_path(folder), None);
         }
         assert_eq!(of_path("a+b@c"), "a+b@c");
     }

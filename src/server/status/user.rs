@@ -12,7 +12,7 @@ use crate::{
     exposition::UserLabels,
     model::{Part, Report, User},
     server::seen::Seen,
-    store::SubjectKind,
+    store::{SubjectKind, UsageError},
 };
 
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ pub(super) struct UserPage {
     target: String,
     /// Its page, below that of all.
     link: String,
+    /// Why it is not known whether there was one; absent: it is known.
+    unreadable: Option<String>,
     /// Absent: the user is not in the list.
     row: Option<UserRow>,
     /// A section in HTML.
@@ -41,33 +43,55 @@ pub(super) struct Found<'s> {
 }
 
 impl<'s> Found<'s> {
-    /// The user with a label; absent: there was none, or users may not be shown.
-    pub(super) fn new(seen: &'s Seen, report: &'s Report, in_path: &'s str) -> Option<Self> {
+    /// The user with a label; absent: there was none, or users may not be shown. This reads the disk if the user is not in the
+    /// list.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub(super) fn new(
+        seen: &'s Seen,
+        report: &'s Report,
+        in_path: &'s str,
+    ) -> Result<Option<Self>, UsageError> {
         let label = of_path(in_path);
         let list = report.users.list();
         let labels = &seen.setup.options.labels;
         let user = match labels {
             UserLabels::Name => list.get(&label),
             UserLabels::Hash(key) => list.iter().find(|user| key.hash(&user.name) == label),
-            UserLabels::Off => return None,
+            UserLabels::Off => return Ok(None),
         };
         if let Some(user) = user {
-            return Some(Found { label, user: Some(user), stored: user.name.to_string() });
+            return Ok(Some(Found { label, user: Some(user), stored: user.name.to_string() }));
         }
         // One who was deleted.
-        let is_it = |known: &str| labels.of(known).is_some_and(|known| known == label);
-        let stored = seen.usage.find_name((&report.id(), SubjectKind::User), is_it).ok().flatten()?;
-        Some(Found { label, user: None, stored })
+        let id = report.id();
+        let of = (&*id, SubjectKind::User);
+        let stored = match labels {
+            UserLabels::Hash(key) => seen.usage.find_name(of, |name| key.hash(name) == label)?,
+            UserLabels::Name | UserLabels::Off => {
+                seen.usage.has(of, &label)?.then(|| label.clone().into_owned())
+            }
+        };
+        Ok(stored.map(|stored| Found { label, user: None, stored }))
     }
 }
 
 impl UserPage {
     /// `used` is what the user used, as a section in HTML.
-    pub(super) fn new(seen: &Seen, report: &Report, found: Option<&Found<'_>>, used: String) -> Self {
+    pub(super) fn new(
+        seen: &Seen,
+        report: &Report,
+        found: Result<Option<&Found<'_>>, &UsageError>,
+        used: String,
+    ) -> Self {
+        let unreadable = found.err().map(ToString::to_string);
+        let found = found.ok().flatten();
         let user = found.filter(|_| report.fresh(Part::Users, seen.now));
         UserPage {
             named: !matches!(seen.setup.options.labels, UserLabels::Off),
             user: found.map(|found| name(&found.label)),
+            unreadable,
             target: name(&report.target),
             link: report.target.to_string(),
             row: user.and_then(|found| Some(UserRow::new(seen, report, &found.label, found.user?))),

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     sync::Arc,
 };
 
@@ -209,8 +209,12 @@ pub(super) fn sums(
     Ok(found)
 }
 
-/// What the users of each target used on a day.
-pub(super) fn used_on(connection: &Connection, day: Day) -> Result<BTreeMap<String, Arc<UsedToday>>, Fault> {
+/// What the users of each target used on a day, in the `times` that it lasts.
+pub(super) fn used_on(
+    connection: &Connection,
+    day: Day,
+    times: &Range<Timestamp>,
+) -> Result<BTreeMap<String, Arc<UsedToday>>, Fault> {
     let mut select = connection.prepare_cached("SELECT id, name FROM targets")?;
     let targets = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let targets = targets.collect::<Result<Vec<(i64, String)>, _>>()?;
@@ -226,7 +230,7 @@ pub(super) fn used_on(connection: &Connection, day: Day) -> Result<BTreeMap<Stri
                 Ok((row.get::<_, String>(0)?.into(), used(row, 1)?))
             })?;
         let users = users.collect::<Result<Vec<(Arc<str>, u64)>, _>>()?;
-        all.insert(name, Arc::new(UsedToday::new(users)));
+        all.insert(name, Arc::new(UsedToday::new(times.clone(), users)));
     }
     Ok(all)
 }

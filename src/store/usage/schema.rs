@@ -134,23 +134,31 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
     Ok(())
 }
 
-/// Deletes what is older than it is kept, as of `today`.
-///
-/// If the day before in the file is so old that today would delete everything, it waits for the next day: the clock may
-/// be wrong.
+/// Deletes what is older than it is kept, as of `today`, but never one of the newest periods that the file has, as many as are
+/// kept: a clock that is far ahead deletes one day for each day that it adds, and not the history.
 pub(super) fn prune(transaction: &Transaction<'_>, today: Day, now: Timestamp) -> Result<(), Fault> {
     forget_left(transaction, now)?;
-    let previous: Option<i32> =
-        transaction
-            .query_row("SELECT max(period) FROM days WHERE period < ?", [today.number()], |row| row.get(0))?;
-    if previous.is_some_and(|previous| previous < By::Day.first_kept(today)) {
-        return Ok(());
-    }
     for by in [By::Day, By::Month] {
-        let sql = format!("DELETE FROM {} WHERE period < ?", by.table());
-        transaction.execute(&sql, [by.first_kept(today)])?;
+        if let Some(newest) = first_of_newest(transaction, by)? {
+            let sql = format!("DELETE FROM {} WHERE period < ?", by.table());
+            transaction.execute(&sql, [newest.min(by.first_kept(today))])?;
+        }
     }
     Ok(())
+}
+
+/// The first of the newest periods that have rows, as many as are kept; absent: there are not so many.
+fn first_of_newest(transaction: &Transaction<'_>, by: By) -> Result<Option<i32>, Fault> {
+    let sql = format!("SELECT max(period) FROM {} WHERE period < ?", by.table());
+    let mut before = transaction.prepare(&sql)?;
+    let mut first = i32::MAX;
+    for _ in 0..by.kept() {
+        match before.query_row([first], |row| row.get(0))? {
+            Some(period) => first = period,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(first))
 }
 
 /// Deletes subjects of which nothing is kept any more, at the begin of a month.

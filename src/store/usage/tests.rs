@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{open::Taken, *};
 use crate::model::{Day, Marks, Month};
@@ -188,7 +188,7 @@ fn pages_have_every_row_once() {
 }
 
 #[test]
-fn old_rows_go_and_a_clock_that_leaps_deletes_nothing() {
+fn old_rows_go_and_a_clock_that_leaps_deletes_few() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(NOON);
     let mut history = ByHand::open(folder.path(), &clock);
@@ -200,10 +200,51 @@ fn old_rows_go_and_a_clock_that_leaps_deletes_nothing() {
     // The last day is the 69th after the first.
     assert_eq!(history.days("ann").len(), 62);
     assert_eq!(history.days("ann")[0].0, "2026-11-26");
-    clock.step(20_000 * DAY);
-    history.saw("ann", Some(70), 71);
+    // It is ahead by months for two days, and is set back.
+    for (total, days, kept) in
+        [(70, 400, "2026-11-27"), (71, 1, "2026-11-28"), (72, -400, "2026-11-28"), (73, 1, "2026-11-29")]
+    {
+        clock.step(days * DAY);
+        history.saw("ann", Some(total), total + 1);
+        assert!(history.write());
+        let known = history.days("ann");
+        assert_eq!(known[0].0, kept, "{days}");
+        let months = history.rows(SubjectKind::User, Some("ann"), By::Month);
+        assert!(months[0].0 == "2026-11" && months[0].2 == 13, "{months:?}");
+    }
+}
+
+#[test]
+fn what_was_used_yesterday_is_not_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("usage.db");
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    *history.shared.today() = Some(BTreeMap::new());
+    history.saw("ann", Some(0), 5);
     assert!(history.write());
-    assert_eq!(history.days("ann").len(), 63);
+    let today = |history: &ByHand| {
+        let used = Arc::clone(&history.shared.today().as_ref().unwrap()["home"]);
+        (used.of("ann"), used.is_past(clock.now().wall))
+    };
+    assert_eq!(today(&history), (5, false));
+    // It cannot be written at midnight.
+    clock.step(DAY / 2 - 60_000);
+    assert_eq!(today(&history), (5, false));
+    clock.step(60_000);
+    let aside = folder.path().join("aside.db");
+    fs::rename(&file, &aside).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(!history.write());
+    assert_eq!(today(&history), (5, true));
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    history.saw("ann", Some(5), 7);
+    assert!(history.write());
+    assert_eq!(today(&history), (2, false));
+    // The clock is set back.
+    clock.step(-DAY);
+    assert_eq!(today(&history), (2, true));
 }
 
 #[test]

@@ -182,11 +182,12 @@ impl Writer {
     /// Writes what was read. What cannot be written stays in memory.
     pub(super) fn write(&mut self) {
         let now = self.shared.clock.now().wall;
-        let (taken, kept, today) = {
+        let (taken, kept, today, times) = {
             let mut open = self.shared.open();
-            let today = open.calendar().day(now);
+            let calendar = open.calendar();
+            let (today, times) = (calendar.day(now), calendar.start_of_day(now)..calendar.end_of_day(now));
             let (taken, kept) = open.take();
-            (taken, kept, today)
+            (taken, kept, today, times)
         };
         let begins = self.pruned != Some(today);
         if taken.is_empty() && kept.is_none() && !begins && self.trouble.is_empty() {
@@ -213,7 +214,7 @@ impl Writer {
         }
         self.measure();
         if is_written && self.shared.today().is_some() {
-            match self.with(|connection| read::used_on(connection, today)) {
+            match self.with(|connection| read::used_on(connection, today, &times)) {
                 Ok(used) => {
                     // Unless it is not wanted any more.
                     self.shared.today().as_mut().into_iter().for_each(|known| known.clone_from(&used));

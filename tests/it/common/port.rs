@@ -90,6 +90,7 @@ impl Port {
             receivers: Vec::new(),
             voice: Voice::default(),
             names: Vec::new(),
+            llms: Vec::new(),
             dashboards: String::new(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),

@@ -1,9 +1,11 @@
 use std::process::{Command, Output};
 
+use proxymeter::simulator::cliproxy::{Options, Traffic};
 use serde_json::Value;
 
 use crate::common::{
     daemon::{Daemon, Home, wait_for},
+    llm::{Proxy, sums},
     simulated::Served,
 };
 
@@ -99,4 +101,29 @@ fn a_history_that_cannot_be_used_does_not_stop_the_daemon() {
     assert_eq!(status, 200, "{body}");
     assert!(daemon.log().contains("the history of use cannot be written"));
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn tokens_are_tokens_before_the_proxy_was_read() {
+    let proxy = Proxy::start(&Options { traffic: Traffic::Steady(20), ..Options::default() });
+    let home = Home::of(&proxy.table("llm", "usage = \"queue\""));
+    let first = home.start();
+    let busy = proxy.busy();
+    // What a key had used before it was first read is not known.
+    let tokens = || sums(&first).get("tokens_total").copied().filter(|tokens| *tokens > 0.0);
+    let known = wait_for("the first tokens", tokens);
+    wait_for("more tokens", || tokens().filter(|tokens| *tokens > known));
+    assert_eq!(first.stop().0, Some(0));
+    drop((busy, proxy));
+
+    let second = home.start();
+    let all = rows(&second, "target=llm");
+    assert!(!all.is_empty() && all.iter().all(|row| row["unit"] == "tokens"), "{all:?}");
+    let (status, csv) = second.ask("GET", "/api/v1/usage?format=csv");
+    assert!(status == 200 && csv.contains(",tokens,") && !csv.contains(",bytes,"), "{csv}");
+    let (_, table, _) = usage(&home, &second, &[]);
+    assert!(table.lines().nth(1).unwrap().contains(" tokens"), "{table}");
+    let (_, page) = second.ask("GET", "/targets/llm");
+    assert!(page.contains(" tokens together") && !page.contains(" B together"), "{page}");
+    assert_eq!(sums(&second).get("tokens_total"), None, "the proxy was not read");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    model::{ActiveAlerts, LlmMode, LlmState, Move},
+    model::{ActiveAlerts, Move},
     secret::HashKey,
     server::{
         seen::testing::{NOW, state},
@@ -15,9 +15,8 @@ use crate::{
 
 /// A history of two targets, of 2026-11-18 (UTC).
 async fn history(labels: UserLabels) -> State {
-    let llm =
-        Report { llm_state: Some(LlmState { mode: LlmMode::Queue, enabled: None }), ..Report::new("llm") };
-    let state = state(&[Report::new("home"), llm], ActiveAlerts::default(), labels);
+    // Neither was read by this process.
+    let state = state(&[Report::new("home"), Report::new("llm")], ActiveAlerts::default(), labels);
     let read = |name: &str, total: u64, may_be_reset: bool| Move {
         name: name.into(),
         owner: Some("root".into()),
@@ -59,7 +58,11 @@ async fn sums_lists_and_single_subjects_are_answered() {
     let mut home = sum(day, "home", 12, "bytes");
     home["reset"] = true.into();
     assert_eq!(rows(&state, ""), json!([home, sum(day, "llm", 70, "tokens")]));
-    assert_eq!(rows(&state, "target=llm&by=month"), json!([sum("2026-11", "llm", 70, "tokens")]));
+    for parameters in ["target=llm&by=month", "target=llm&by=month&from=2026-11-18&to=2026-11-01"] {
+        assert_eq!(rows(&state, parameters), json!([sum("2026-11", "llm", 70, "tokens")]), "{parameters}");
+    }
+    let (csv, _) = ask(&state, "format=csv").unwrap();
+    assert!(csv.ends_with("\r\n2026-11-18,llm,target,,70,tokens,false,false\r\n"), "{csv}");
     let of = |kind: &str, name: &str, used: u64, unit: &str| {
         json!({ "period": day, "target": if kind == "key" { "llm" } else { "home" }, "kind": kind, "name": name,
             "used": used, "unit": unit })
@@ -71,6 +74,7 @@ async fn sums_lists_and_single_subjects_are_answered() {
         "target=home&user=none",
         "target=home&from=2026-11-19",
         "target=home&to=2026-11-17",
+        "target=home&by=month&to=2026-10-31",
         "target=home&of=nodes",
     ] {
         assert_eq!(rows(&state, nothing), json!([]), "{nothing}");
@@ -91,6 +95,50 @@ async fn pages_lead_to_the_next() {
 }
 
 #[tokio::test]
+async fn pages_go_on_where_they_were_when_targets_come_and_go() {
+    let state = history(UserLabels::Name).await;
+    let (_, next) = ask(&state, "limit=1").unwrap();
+    let targets = |names: &[&str]| names.iter().map(|name| Report::new(*name)).collect::<Vec<_>>();
+    for (names, expected) in [
+        (&["home", "llm"][..], &["llm"][..]),
+        (&["a-new", "home", "llm"], &["llm"]),
+        (&["llm"], &["llm"]),
+        (&["home", "kept", "llm"], &["llm"]),
+        (&["home"], &[]),
+    ] {
+        state.board.set_targets(&targets(names));
+        let rows = rows(&state, next.as_ref().unwrap());
+        let found: Vec<_> =
+            rows.as_array().unwrap().iter().map(|row| row["target"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn days_of_a_clock_that_was_ahead_are_not_shown() {
+    let state = history(UserLabels::Name).await;
+    let ahead = NOW.saturating_add_millis(100 * 86_400_000);
+    let read = Move {
+        name: "bob, \"b\"".into(),
+        owner: None,
+        before: Some(7),
+        total: 9,
+        last_read: Some(NOW),
+        may_be_reset: false,
+        resets_unseen: false,
+        is_restored: false,
+        is_falling: false,
+    };
+    state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), ahead);
+    state.usage.write().await;
+    for by in ["day", "month"] {
+        let shown =
+            |more: &str| rows(&state, &format!("target=home&by={by}{more}")).as_array().unwrap().len();
+        assert_eq!((shown(""), shown("&to=2027-12-31")), (1, 2), "{by}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_runs_no_formulas() {
     let state = history(UserLabels::Name).await;
     let (text, _) = ask(&state, "target=home&of=users&format=csv").unwrap();
@@ -105,9 +153,17 @@ async fn a_table_runs_no_formulas() {
             "period,target,kind,name,used,unit,gap,reset",
         ]
     );
-    for (name, expected) in
-        [("ann", "ann"), ("-1", "\"'-1\""), ("a\nb", "\"a\nb\""), ("@x", "\"'@x\""), ("a-b@c.d", "a-b@c.d")]
-    {
+    for (name, expected) in [
+        ("ann", "ann"),
+        ("-1", "\"'-1\""),
+        ("a\nb", "\"a\nb\""),
+        ("@x", "\"'@x\""),
+        ("＝1+2", "\"'＝1+2\""),
+        ("＋1", "\"'＋1\""),
+        ("－1", "\"'－1\""),
+        ("＠x", "\"'＠x\""),
+        ("a-b@c.d", "a-b@c.d"),
+    ] {
         assert_eq!(csv_cell(name), expected);
     }
 }
@@ -138,7 +194,8 @@ async fn mistakes_say_what_to_write() {
         ("user=ann", "invalid parameter \"target\": it is missing"),
         ("by=week", "write day or month"),
         ("from=2026-11", "\"2026-11\" is not a day; write it as 2026-11-27"),
-        ("by=month&to=2026-11-18", "is not a month; write it as 2026-11"),
+        ("by=month&to=2026-11-31", "is not a month; write it as 2026-11"),
+        ("by=month&from=2026-12-01&to=2026-11-30", "invalid parameter \"to\": it is before from"),
         ("from=2026-11-19&to=2026-11-18", "invalid parameter \"to\": it is before from"),
         ("target=home&user=a&node=b", "write one of the parameters"),
         ("target=home&user=a&of=users", "write one of the parameters"),
@@ -146,6 +203,10 @@ async fn mistakes_say_what_to_write() {
         ("limit=0", "write a number from 1 to 10000"),
         ("limit=+5", "write a number from 1 to 10000"),
         ("after=x", "write the value of \"next\""),
+        // As an earlier version wrote it: 0 20775 16777218.
+        ("after=MCAyMDc3NSAxNjc3NzIxOA", "write the value of \"next\""),
+        // llm/20775/16777218
+        ("target=home&after=bGxtLzIwNzc1LzE2Nzc3MjE4", "write the value of \"next\""),
         ("format=xml", "write json or csv"),
         ("by=day&by=day", "it is there twice"),
     ] {

@@ -1,9 +1,11 @@
 //! The pages below the status page.
 
+use jiff::tz::TimeZone;
+
 use super::{super::text::in_path, *};
 use crate::{
     model::{Counter, LastOnline, Move, NodeTraffic, Unread},
-    store::Counted,
+    store::{Counted, Usage},
 };
 
 fn target(name: &str, parameters: &str) -> Page {
@@ -320,6 +322,56 @@ async fn a_user_has_a_page_with_what_was_used() {
     let (off, _) = user("", UserLabels::Off);
     let hidden = page(&off, "new");
     assert!(hidden.contains("Users are not shown one by one") && !hidden.contains("<bdi>new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_cannot_be_read_is_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = vec![with_quota("ann", 9, 10)];
+    let mut state =
+        state(&[report("home", users, ago(Duration::ZERO))], ActiveAlerts::default(), UserLabels::Name);
+    state.usage = Usage::open(folder.path(), &state.clock, TimeZone::UTC).unwrap().usage;
+    let user = |name: &str| Page::User("home".into(), name.into());
+    assert!(asked(&state, &target("home", "")).contains("Nothing was used yet"));
+    assert!(asked(&state, &user("bob")).contains("No user of this name is known."));
+    let errors = state.usage.status().errors;
+    std::fs::remove_file(folder.path().join("usage.db")).unwrap();
+    for page in [target("home", ""), user("ann"), user("bob")] {
+        let page = asked(&state, &page);
+        assert!(page.contains("the history of use cannot be read: "), "{page}");
+        assert!(!page.contains("Nothing was used") && !page.contains("No user of this name"), "{page}");
+    }
+    assert_eq!(state.usage.status().errors, errors + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_was_deleted_is_found_by_name_or_code() {
+    let key = HashKey::new(b"key");
+    for (labels, path) in
+        [(UserLabels::Name, "gone".to_owned()), (UserLabels::Hash(key.clone()), key.hash("gone"))]
+    {
+        let state =
+            state(&[report("home", Vec::new(), ago(Duration::ZERO))], ActiveAlerts::default(), labels);
+        let read = Move {
+            name: "gone".into(),
+            owner: None,
+            before: Some(0),
+            total: 7,
+            last_read: Some(NOW),
+            may_be_reset: false,
+            resets_unseen: false,
+            is_restored: false,
+            is_falling: false,
+        };
+        state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), NOW);
+        state.usage.write().await;
+        let page = asked(&state, &Page::User("home".into(), path.clone()));
+        assert!(page.contains("The user is not in the list") && page.contains("7 B together"), "{page}");
+        for other in ["GONE", "go", "home", ""] {
+            let page = asked(&state, &Page::User("home".into(), other.into()));
+            assert!(page.contains("No user of this name is known."), "{other}: {page}");
+        }
+    }
 }
 
 /// The page of a user with 80 days of use, of which two are marked.
