@@ -159,7 +159,7 @@ fn pages_have_every_row_once() {
         let of = ("home", SubjectKind::User);
         history
             .door
-            .read(|connection| read::sums(connection, of, By::Day, i32::MIN..=i32::MAX, most, |_| true))
+            .read(|connection| read::sums(connection, of, None, By::Day, i32::MIN..=i32::MAX, most, |_| true))
             .unwrap()
     };
     assert_eq!((sums(3).len(), sums(3)[0].used, sums(100).len()), (3, 15, 10));
