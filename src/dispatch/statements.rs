@@ -70,7 +70,11 @@ impl Statements {
                 }
                 self.reading = Reading::Unasked;
                 if self.put_off.insert(plan.name.clone(), now.uptime + AGAIN).is_none() {
-                    info!(receiver, statement = plan.name, "the statement waits: {month} was not read to its end");
+                    info!(
+                        receiver,
+                        statement = plan.name,
+                        "the statement waits: {month} was not read to its end"
+                    );
                 }
                 // Another one may be due.
                 return self.look((receiver, engine), done, asks, now);

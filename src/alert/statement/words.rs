@@ -30,7 +30,9 @@ pub(super) fn statement(
     lines.extend(used.now.users.map(|users| voice.count("statement-users", users)));
     lines.push(voice.count("statement-active", used.users.len()));
     let others = [("statement-others", used.by_others), ("statement-elsewhere", used.elsewhere)];
-    lines.extend(others.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(id, bytes)| voice.statement_part(id, bytes)));
+    lines.extend(
+        others.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(id, bytes)| voice.statement_part(id, bytes)),
+    );
     lines.extend(used.unread_since.map(|since| voice.statement_unread(since)));
     let marks = [(Marks::GAP, "statement-gap"), (Marks::RESET, "statement-reset")];
     lines.extend(marks.into_iter().filter(|(mark, _)| used.marks.has(*mark)).map(|(_, id)| voice.text(id)));

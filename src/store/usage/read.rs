@@ -311,8 +311,7 @@ pub(super) fn users_read(connection: &Connection, target: &str) -> Result<Option
 pub(super) fn began(connection: &Connection, target: &str) -> Result<Option<Day>, Fault> {
     let Some(target) = schema::target(connection, target)? else { return Ok(None) };
     let (sum, until) = ids_of(target);
-    let mut select =
-        connection.prepare_cached("SELECT min(born) FROM subjects WHERE id >= ? AND id < ?")?;
+    let mut select = connection.prepare_cached("SELECT min(born) FROM subjects WHERE id >= ? AND id < ?")?;
     let born: Option<i32> = select.query_row([sum, until], |row| row.get(0))?;
     Ok(born.map(Day::of_number))
 }
