@@ -384,10 +384,10 @@ fn traffic_of_more_than_a_day_is_said_to_be() {
     assert_eq!(
         digest.sections.last().unwrap().lines,
         [
-            "a: 9 GiB (part of it may be from earlier days)",
+            "a: 9 GiB (not exact: nothing was read for a while)",
             "b: 4.9 GiB",
             "c: 1 GiB (without what was used just before a reset)",
-            "d: 2 B (part of it may be from earlier days, without what was used just before a reset)",
+            "d: 2 B (not exact: nothing was read for a while, without what was used just before a reset)",
         ]
     );
 }
