@@ -171,7 +171,8 @@ async fn a_month_that_was_not_read_to_its_end_is_waited_for_and_holds_up_no_othe
         }
         assert_eq!(taken(&bench, "ops"), [OCTOBER, NOVEMBER]);
         let said = bench.sent("ops").pop().unwrap().notice.digest.unwrap();
-        let unread = said.sections[0].lines.iter().any(|line| line.contains("was not read since 18 November"));
+        let unread =
+            said.sections[0].lines.iter().any(|line| line.contains("was not read since 18 November"));
         assert_eq!(unread, !is_read_again);
     }
 }
