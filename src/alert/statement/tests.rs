@@ -140,9 +140,7 @@ fn what_was_used_under_another_admin_is_said() {
             Timestamp::default(),
         );
         let line = match by_others {
-            0 => {
-                "- The users in the table used 5 GiB more than this, because they had another admin before\n"
-            }
+            0 => "- The table has 5 GiB more than the total, from users who had another admin before\n",
             _ => "- 5 GiB of the traffic is from users who have another admin now\n",
         };
         assert!(text(&notice).contains(line), "{}", text(&notice));

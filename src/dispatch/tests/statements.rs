@@ -156,8 +156,10 @@ async fn a_month_that_was_not_read_to_its_end_is_waited_for_and_holds_up_no_othe
         bench.pass(5 * MINUTE).await;
         bench.process().clock.step(A_MONTH);
         let now = bench.process().clock.now();
-        let report = Panel::new("other").poll(now);
-        bench.process().board.publish(Arc::unwrap_or_clone(report));
+        let (home, other) = (Panel::new("home").poll(now), Panel::new("other").poll(now));
+        let reports = [home, other].map(Arc::unwrap_or_clone);
+        bench.process().board.set_targets(&reports);
+        reports.into_iter().for_each(|report| bench.process().board.publish(report));
         bench.pass(23 * HOUR).await;
         assert_eq!(taken(&bench, "ops"), [OCTOBER]);
         let done = bench.disk.loaded().receivers[0].1.statements.clone();
