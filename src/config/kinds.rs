@@ -310,6 +310,16 @@ pub(super) fn read_names(root: &Table<'_, '_>) -> Names {
     Names::read(root, &TARGETS.map(|kind| kind.word), &RECEIVERS.map(|kind| kind.word))
 }
 
+/// Whether targets under this word have users.
+pub(super) fn has_users(word: &str) -> bool {
+    word != CLIPROXY.word
+}
+
+/// Whether the users of targets under this word belong to admins.
+pub(super) fn has_admins(word: &str) -> bool {
+    word == MARZBAN.word
+}
+
 /// Reads all targets.
 pub(super) fn read_targets(
     root: &mut Table<'_, '_>,

@@ -12,12 +12,17 @@ use super::values::{free_text, one_of};
 pub(super) struct Names {
     targets: Vec<String>,
     receivers: Vec<String>,
+    /// The word that heads the table of each target.
+    words: BTreeMap<String, &'static str>,
 }
 
 impl Names {
     /// Reads the names from the tables of these kinds. Refuses a name that two targets or two receivers have.
-    pub(super) fn read(root: &Table<'_, '_>, targets: &[&str], receivers: &[&str]) -> Self {
+    pub(super) fn read(root: &Table<'_, '_>, targets: &[&'static str], receivers: &[&str]) -> Self {
+        let words =
+            targets.iter().flat_map(|word| root.names_of(word).into_iter().map(|(name, _)| (name, *word)));
         Self {
+            words: words.collect(),
             targets: read_unique(root, "targets", targets),
             receivers: read_unique(root, "receivers", receivers),
         }
@@ -29,6 +34,11 @@ impl Names {
 
     pub(super) fn check_target_name(&self, name: &str) -> Result<(), String> {
         check_known("target", name, &self.targets)
+    }
+
+    /// The word that heads the table of a target, such as `marzban`.
+    pub(super) fn target_word(&self, name: &str) -> Option<&'static str> {
+        self.words.get(name).copied()
     }
 
     /// A pattern with `*` or `?` may match future targets; a name must exist.

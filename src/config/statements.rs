@@ -3,14 +3,14 @@
 use lettre::message::Mailbox;
 use toml::de::DeValue;
 
-use super::kinds::{ReceiverKind, ReceiverTable};
+use super::kinds::{self, ReceiverKind, ReceiverTable};
 use super::names::{self, Names, is_name};
 use super::receivers::{email, time_of_day};
 use super::shape::{
     Shape,
     Show::{Hidden, If, Number},
 };
-use super::table::Table;
+use super::table::{Field, Table};
 use super::values::{text, whole};
 
 pub(super) const SHAPE: Shape = Shape {
@@ -84,7 +84,11 @@ fn read(
     }
     let target = table.take("target", |value| {
         let name = text(value)?;
-        names.check_target_name(&name).map(|()| name)
+        names.check_target_name(&name)?;
+        match names.target_word(&name).filter(|word| !kinds::has_users(word)) {
+            None => Ok(name),
+            Some(word) => Err(format!("[{word}.{name}] has no users; write the name of a panel")),
+        }
     });
     if target.is_absent() {
         table.refuse("target", "missing; write the name of a target, such as target = \"home\"");
@@ -93,6 +97,12 @@ fn read(
         true => Err("an empty name; write the name of an admin, or leave it out for all users".to_owned()),
         false => Ok(()),
     });
+    if let (Field::Given(target), Field::Given(admin)) = (&target, &admin)
+        && let Some(word) = names.target_word(&target.value).filter(|word| !kinds::has_admins(word))
+    {
+        let text = format!("[{word}.{}] has no admins; leave the key out for all users", target.value);
+        table.reading.refuse(&admin.place, text);
+    }
     let to = email::read_addresses(&mut table);
     if let Some(to) = &to
         && to.value.len() > MOST_ADDRESSES

@@ -49,6 +49,13 @@ pub(super) fn compose_statement(
         info!(receiver = line.name(), statement = name, "no statement for {month}: nothing is known of it");
         return None;
     };
+    if used.is_admin_unknown {
+        warn!(
+            receiver = line.name(),
+            statement = name,
+            "neither the panel nor the history of use has the admin of the statement; correct its key admin"
+        );
+    }
     let notice = statement::notice(&plan, (line.name(), &route.voice), month, &used, pseudonym, now.wall);
     kept(notice)
 }

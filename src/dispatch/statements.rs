@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::reading::{Ask, Read, Reading, WITHIN};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     model::{Moment, Month},
 };
 
-/// After this time, what could not be read is asked for again.
+/// After this time, what could not be read is asked for again, and so is a month that was not read to its end.
 const AGAIN: Duration = Duration::from_secs(15 * 60);
 
 /// The months that statements were composed about last, by name.
@@ -23,6 +23,8 @@ pub(super) struct Statements {
     pub(super) reading: Reading<Read>,
     /// The uptime before which nothing is asked.
     not_before: Duration,
+    /// Those about a month that was not read to its end, by name, and the uptime before which they are not asked again.
+    put_off: BTreeMap<String, Duration>,
 }
 
 impl Statements {
@@ -30,7 +32,9 @@ impl Statements {
     pub(super) fn plan(&mut self, plans: &[Statement], done: &mut Done, now: Moment) -> bool {
         self.plans = plans.to_vec();
         let before = done.clone();
-        done.retain(|name, _| plans.iter().any(|plan| plan.name == *name));
+        let is_planned = |name: &String| plans.iter().any(|plan| plan.name == *name);
+        done.retain(|name, _| is_planned(name));
+        self.put_off.retain(|name, _| is_planned(name));
         for plan in plans {
             if let Some(due) = plan.due(now.wall) {
                 done.entry(plan.name.clone()).or_insert(due.month.number());
@@ -59,7 +63,22 @@ impl Statements {
             }
         };
         match &self.reading {
-            Reading::Ended(Some(read)) if read.name == plan.name && read.month == month => return Ok(()),
+            Reading::Ended(Some(read)) if read.name == plan.name && read.month == month => {
+                let is_whole = read.used.as_ref().is_none_or(|used| used.unread_since.is_none());
+                if is_whole || !plan.can_wait(month, now.wall) {
+                    return Ok(());
+                }
+                self.reading = Reading::Unasked;
+                if self.put_off.insert(plan.name.clone(), now.uptime + AGAIN).is_none() {
+                    info!(
+                        receiver,
+                        statement = plan.name,
+                        "the statement waits: {month} was not read to its end"
+                    );
+                }
+                // Another one may be due.
+                return self.look((receiver, engine), done, asks, now);
+            }
             Reading::Until(until) if *until > now.uptime => return Err(*until),
             Reading::Until(_) | Reading::Ended(None) => {
                 warn!(receiver, statement = plan.name, "the statement waits: what was used cannot be read");
@@ -88,7 +107,10 @@ impl Statements {
                 *last = due.month.number();
             }
             if *last < due.month.number() && engine.has_target(&plan.target) {
-                return Ok((plan, due.month));
+                match self.put_off.get(&plan.name).filter(|until| **until > now.uptime) {
+                    Some(until) => next = next.min(*until),
+                    None => return Ok((plan, due.month)),
+                }
             }
             next = next.min(now.uptime.saturating_add(due.next.since(now.wall)));
         }
@@ -99,6 +121,7 @@ impl Statements {
     pub(super) fn take(&mut self, done: &mut Done) -> Option<(Statement, Read)> {
         let read = self.reading.take()?;
         let plan = self.plans.iter().find(|plan| plan.name == read.name)?;
+        self.put_off.remove(&read.name);
         done.insert(read.name.clone(), read.month.number());
         Some((plan.clone(), read))
     }

@@ -164,20 +164,22 @@ impl Usage {
         self.read(|connection| read::rows(connection, query))
     }
 
-    /// What each subject of a kind whose name `is_one` accepts used in the periods together, the most first; at most so many.
-    /// This call blocks, but no writer.
+    /// What each subject of a kind whose name `is_one` accepts used in the periods together, the most first; at most so many,
+    /// and none that used nothing. With an `owner`: of the users that this admin has, or had last. This call blocks, but no
+    /// writer.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn sums(
         &self,
         of: (&str, SubjectKind),
+        owner: Option<&str>,
         by: By,
         periods: RangeInclusive<i32>,
         most: usize,
         is_one: impl Fn(&str) -> bool,
     ) -> Result<Vec<UsageSum>, UsageError> {
-        self.read(|connection| read::sums(connection, of, by, periods, most, is_one))
+        self.read(|connection| read::sums(connection, of, owner, by, periods, most, is_one))
     }
 
     /// The name of a subject of a target that `is_it` accepts. This call blocks, but no writer.
@@ -201,6 +203,22 @@ impl Usage {
             None => Ok(false),
             Some(target) => Ok(schema::subject(connection, target, kind, name)?.is_some()),
         })
+    }
+
+    /// When the users of a target were last read, as far as that is written; absent: never. This call blocks, but no writer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn users_read(&self, target: &str) -> Result<Option<Timestamp>, UsageError> {
+        self.read(|connection| read::users_read(connection, target))
+    }
+
+    /// The day on which anything of a target was first seen; absent: nothing was. This call blocks, but no writer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn began(&self, target: &str) -> Result<Option<Day>, UsageError> {
+        self.read(|connection| read::began(connection, target))
     }
 
     /// The health of the history. This call never waits for the disk.

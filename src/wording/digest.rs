@@ -7,7 +7,7 @@ use super::{
     voice::{Voice, args},
 };
 use crate::model::{
-    Day, Timestamp,
+    Day, Marks, Timestamp,
     words::{bytes, one_line},
 };
 
@@ -70,9 +70,14 @@ impl Voice {
         self.say("digest-heading-top", &args(values))
     }
 
-    /// `ann: 12 GiB`
-    pub fn digest_used(&self, name: &str, used: u64) -> String {
-        self.say("digest-used", &args([("name", self.short(name).into()), ("used", bytes(used).into())]))
+    /// `ann: 12 GiB`, with what the marks say of it
+    pub fn digest_used(&self, name: &str, used: u64, marks: Marks) -> String {
+        let notes = [(Marks::GAP, "digest-note-gap"), (Marks::RESET, "digest-note-reset")];
+        let notes = notes.into_iter().filter(|(mark, _)| marks.has(*mark)).map(|(_, id)| self.text(id));
+        let note = notes.collect::<Vec<_>>().join(&self.text("list-comma"));
+        let id = if note.is_empty() { "digest-used" } else { "digest-used-note" };
+        let values = [("name", self.short(name).into()), ("used", bytes(used).into()), ("note", note.into())];
+        self.say(id, &args(values))
     }
 
     /// `node DE-1 was down for 6 min 40 s, from 25 November 2026, 19:15`

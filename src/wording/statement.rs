@@ -5,7 +5,7 @@ use super::{
     voice::{Voice, args},
 };
 use crate::model::{
-    Day, Month,
+    Day, Month, Timestamp,
     words::{bytes, count},
 };
 
@@ -48,9 +48,14 @@ impl Voice {
         self.say("statement-limit", &args(values))
     }
 
-    /// What users used who do not belong to the admin any more.
-    pub fn statement_others(&self, used: u64) -> String {
-        self.say("statement-others", &args([("used", bytes(used).into())]))
+    /// The sentence `id` about a part of the traffic.
+    pub fn statement_part(&self, id: &str, used: u64) -> String {
+        self.say(id, &args([("used", bytes(used).into())]))
+    }
+
+    /// Users were last read then, before the end of the month.
+    pub fn statement_unread(&self, since: Timestamp) -> String {
+        self.say("statement-unread", &args([("date", self.date(since).into())]))
     }
 
     /// What the attached file has.

@@ -63,9 +63,9 @@ fn filled<'a>(count: usize, holds: &'a str, kind: &'a str, period: &'a str, name
     let numbers = ["count", "new", "resolved", "firing", "more", "rows"];
     let words = [
         "admin", "all", "before", "bytes", "cause", "daily", "date", "day", "detail", "due", "failed",
-        "file", "from", "large", "last", "lasted", "limit", "month", "names", "parts", "percent", "receiver",
-        "since", "small", "step", "target", "time", "times", "title", "to", "used", "what", "when", "why",
-        "year", "zone",
+        "file", "from", "large", "last", "lasted", "limit", "month", "names", "note", "parts", "percent",
+        "receiver", "since", "small", "step", "target", "time", "times", "title", "to", "used", "what",
+        "when", "why", "year", "zone",
     ];
     let mut args = args([
         ("holds", holds.into()),

@@ -15,7 +15,7 @@ use fluent_syntax::{ast::Entry, parser};
 use jiff::tz::TimeZone;
 use proxymeter::{
     alert::rule::{KINDS, Kind, Question, Steps},
-    model::{BudgetPeriod, BudgetUnit, End, NoticeStatus, Reading, Timestamp},
+    model::{BudgetPeriod, BudgetUnit, End, Marks, NoticeStatus, Reading, Timestamp},
     wording::{About, Failing, Language, Told, Voice},
 };
 
@@ -506,7 +506,9 @@ fn digest(text: &mut String, voice: &Voice) {
         line(voice.digest_outages(&last, count, Duration::from_secs(3 * 3600)));
     }
     line(voice.digest_heading_top("home", "2026-11-26".parse().unwrap()));
-    line(voice.digest_used("ann", 97 * GIB));
+    for marks in [0, 1, 2, 3] {
+        line(voice.digest_used("ann", 97 * GIB, Marks::of_bits(marks)));
+    }
     line(voice.digest_expires("ann", LATER, NOW));
     line(voice.digest_uses("ann", 97 * GIB, 100 * GIB));
     line(voice.digest_renewed("ann", Some(LATER)));
@@ -532,7 +534,10 @@ fn statement(text: &mut String, voice: &Voice) {
     for id in ["statement-users", "statement-active"] {
         line(voice.count(id, 21));
     }
-    line(voice.statement_others(3 * GIB));
+    for part in ["others", "elsewhere"] {
+        line(voice.statement_part(&format!("statement-{part}"), 3 * GIB));
+    }
+    line(voice.statement_unread(BEGAN));
     for id in ["gap", "reset", "heading-sum", "heading-top", "heading-table"] {
         line(voice.text(&format!("statement-{id}")));
     }

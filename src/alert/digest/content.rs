@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    model::{Day, Timestamp},
+    model::{Day, Marks, Timestamp},
     wording::Failing,
 };
 
@@ -57,6 +57,7 @@ pub struct Top {
 pub struct Used {
     pub user: String,
     pub bytes: u64,
+    pub marks: Marks,
 }
 
 /// A user whose plan ends soon.

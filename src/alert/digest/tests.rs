@@ -359,6 +359,44 @@ fn the_users_with_the_most_traffic_of_yesterday_are_listed() {
 }
 
 #[test]
+fn traffic_of_more_than_a_day_is_said_to_be() {
+    let usage = History::in_memory(&Clock::starting_at(BEGIN), TimeZone::UTC);
+    let yesterday = BEGIN.saturating_sub(Duration::from_secs(DAY));
+    let read = |name: &str, before: u64, total: u64, days: u64| Move {
+        name: name.into(),
+        owner: None,
+        before: Some(before),
+        total,
+        last_read: Some(yesterday.saturating_sub(Duration::from_secs(days * DAY))),
+        may_be_reset: false,
+        resets_unseen: false,
+        is_restored: false,
+        is_falling: false,
+    };
+    let moves = vec![
+        read("a", 0, 9 << 30, 2),
+        read("b", 9, 5 << 30, 0),
+        read("c", 9 << 30, 1 << 30, 0),
+        read("d", 9, 2, 2),
+    ];
+    usage.saw("home", Counted::Users, moves, Duration::from_secs(600), yesterday);
+    usage.write_and_wait();
+    let panel = panel();
+    let tops = AskTop::of([&panel.report], &rules(&[]), "ops", 9).unwrap().read(&usage).unwrap();
+    let found = of([&panel.report], &rules(&[]), ("ops", &tops), None, BEGIN, at(0));
+    let digest = notice(("ops", &Voice::default()), &found, BEGIN, BEGIN, BEGIN).digest.unwrap();
+    assert_eq!(
+        digest.sections.last().unwrap().lines,
+        [
+            "a: 9 GiB (not exact: nothing was read for a while)",
+            "b: 4.9 GiB",
+            "c: 1 GiB (without what was used just before a reset)",
+            "d: 2 B (not exact: nothing was read for a while, without what was used just before a reset)",
+        ]
+    );
+}
+
+#[test]
 fn a_target_is_read_once_its_users_are() {
     let mut panel = panel();
     assert!(!is_read(&panel.report));

@@ -62,8 +62,7 @@ impl AskTop {
         for Target { name, id, rules } in &self.targets {
             let covers = |user: &str| rules.iter().any(|rule| rule.covers(user));
             let of = (id.as_str(), SubjectKind::User);
-            let sums = usage.sums(of, By::Day, periods.clone(), self.most, covers)?;
-            let sums: Vec<_> = sums.into_iter().filter(|sum| sum.used > 0).collect();
+            let sums = usage.sums(of, None, By::Day, periods.clone(), self.most, covers)?;
             targets.insert(Arc::clone(name), sums);
         }
         Ok(Tops { day, targets })
@@ -77,6 +76,7 @@ impl Tops {
         let users = sums.iter().map(|sum| Used {
             user: displayed(KIND_USER, &sum.name, pseudonym).into_owned(),
             bytes: sum.used,
+            marks: sum.marks,
         });
         Some(Top { day: self.day, users: users.collect() })
     }

@@ -73,7 +73,7 @@ fn lists(found: &OfTarget, now: Timestamp, voice: &Voice) -> [DigestSection; 9] 
         list(heading("digest-heading-new"), new, name),
         list(heading("digest-heading-gone"), gone, name),
         list(voice.digest_heading_top(target, top.day), &used, |line| {
-            voice.digest_used(&line.user, line.bytes)
+            voice.digest_used(&line.user, line.bytes, line.marks)
         }),
     ]
 }

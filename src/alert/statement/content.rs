@@ -1,8 +1,6 @@
-use std::{collections::HashSet, sync::Arc};
-
 use super::time::Statement;
 use crate::{
-    model::{Day, Marks, Month, Report},
+    model::{Day, Marks, Month, Report, Timestamp},
     store::{By, SubjectKind, Usage, UsageError, UsageQuery, UsageSum},
 };
 
@@ -14,21 +12,19 @@ pub struct AskStatement {
     pub month: Month,
     /// By [`Report::id`].
     target: String,
-    of: Of,
+    /// Absent: all users of the target.
+    admin: Option<String>,
+    /// The panel has the admin.
+    is_admin_there: bool,
+    /// The first moment after the month.
+    end: Option<Timestamp>,
     now: Now,
-}
-
-#[derive(Clone, Debug)]
-enum Of {
-    Target,
-    /// An admin, and the users that the admin has at present: the history does not say whose a user was.
-    Admin(String, HashSet<Arc<str>>),
 }
 
 /// What is known of the present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Absent: they were never read.
+    /// Absent: they were never read to the end.
     pub users: Option<usize>,
     /// What the admin's users have used as the panel counts it, and the admin's limit, both in bytes.
     pub used_of_limit: Option<(u64, u64)>,
@@ -42,31 +38,38 @@ pub struct Used {
     pub marks: Marks,
     /// The first day that is known; absent: the whole month is.
     pub since: Option<Day>,
-    /// Those who used something, the most first.
+    /// When users were last read, if that was before the end of the month.
+    pub unread_since: Option<Timestamp>,
+    /// Those who used something, the most first. Of an admin: the users that the admin has, or had when they were last seen.
     pub users: Vec<UsageSum>,
-    /// What is in `total` and was used by none of them: they do not exist any more, or have another admin.
+    /// By how much `total` is more than they used: users who have another admin now did.
     pub by_others: u64,
+    /// By how much `total` is less than they used: they did while they had another admin.
+    pub elsewhere: u64,
+    /// Neither the panel nor the history has the admin.
+    pub is_admin_unknown: bool,
     pub now: Now,
 }
 
 impl AskStatement {
     pub fn of(statement: &Statement, month: Month, report: &Report) -> Self {
         let list = report.users.list();
-        let is_known = report.users.walked_since().is_some() || !list.is_empty();
-        let (of, count, used_of_limit) = match &statement.admin {
-            None => (Of::Target, list.len(), None),
-            Some(admin) => {
-                let is_theirs = |owner: &Option<Arc<str>>| owner.as_deref() == Some(admin.as_str());
-                let users = list.iter().filter(|user| is_theirs(&user.owner));
-                let users: HashSet<_> = users.map(|user| Arc::clone(&user.name)).collect();
-                let known = report.admins.iter().find(|known| known.name == *admin);
-                let used_of_limit = known.and_then(|admin| admin.used.zip(admin.limit));
-                let count = users.len();
-                (Of::Admin(admin.clone(), users), count, used_of_limit)
-            }
+        let admin = statement.admin.as_deref();
+        let count = match admin {
+            None => list.len(),
+            Some(_) => list.iter().filter(|user| user.owner.as_deref() == admin).count(),
         };
-        let now = Now { users: is_known.then_some(count), used_of_limit };
-        AskStatement { name: statement.name.clone(), month, target: report.id(), of, now }
+        let known = admin.and_then(|admin| report.admins.iter().find(|known| known.name == *admin));
+        let used_of_limit = known.and_then(|admin| admin.used.zip(admin.limit));
+        AskStatement {
+            name: statement.name.clone(),
+            month,
+            target: report.id(),
+            admin: statement.admin.clone(),
+            is_admin_there: known.is_some() || count > 0,
+            end: statement.end_of(month),
+            now: Now { users: report.users.walked_since().map(|_| count), used_of_limit },
+        }
     }
 
     /// Absent: nothing is known of that month. This call blocks.
@@ -75,45 +78,43 @@ impl AskStatement {
     /// When the history cannot be read.
     pub fn read(&self, usage: &Usage) -> Result<Option<Used>, UsageError> {
         let Some(of_target) = self.sum(usage, SubjectKind::Target, "")? else { return Ok(None) };
-        let (total, marks) = match &self.of {
-            Of::Target => of_target,
-            Of::Admin(admin, _) => self.sum(usage, SubjectKind::Admin, admin)?.unwrap_or_default(),
-        };
-        let is_one = |user: &str| match &self.of {
-            Of::Target => true,
-            Of::Admin(_, users) => users.contains(user),
+        let (target, admin) = (self.target.as_str(), self.admin.as_deref());
+        let (total, marks) = match admin {
+            None => of_target,
+            Some(admin) => self.sum(usage, SubjectKind::Admin, admin)?.unwrap_or_default(),
         };
         let month = self.month.number();
-        let of = (self.target.as_str(), SubjectKind::User);
-        let users = usage.sums(of, By::Month, month..=month, usize::MAX, is_one)?;
-        let users: Vec<_> =
-            users.into_iter().filter(|user| user.used > 0 || !user.marks.is_empty()).collect();
+        let of = (target, SubjectKind::User);
+        let users = usage.sums(of, admin, By::Month, month..=month, usize::MAX, |_| true)?;
         let by_users = users.iter().fold(0_u64, |sum, user| sum.saturating_add(user.used));
-        let by_others = total.saturating_sub(by_users);
-        Ok(Some(Used { total, marks, since: self.since(usage)?, users, by_others, now: self.now }))
+        let is_admin_unknown = match admin.filter(|_| !self.is_admin_there) {
+            None => false,
+            Some(admin) => usage.find_name((target, SubjectKind::Admin), |known| known == admin)?.is_none(),
+        };
+        Ok(Some(Used {
+            total,
+            marks,
+            since: usage.began(target)?.filter(|began| *began > self.month.first_day()),
+            unread_since: usage.users_read(target)?.filter(|read| self.end.is_some_and(|end| *read < end)),
+            by_others: admin.map_or(0, |_| total.saturating_sub(by_users)),
+            elsewhere: admin.map_or(0, |_| by_users.saturating_sub(total)),
+            users,
+            is_admin_unknown,
+            now: self.now,
+        }))
     }
 
     fn sum(&self, usage: &Usage, kind: SubjectKind, name: &str) -> Result<Option<(u64, Marks)>, UsageError> {
         let month = self.month.number();
-        let query = self.query(kind, By::Month, month..=month);
-        let found = usage.rows(&UsageQuery { name: Some(name.to_owned()), ..query })?;
+        let found = usage.rows(&UsageQuery {
+            target: self.target.clone(),
+            kind,
+            name: Some(name.to_owned()),
+            by: By::Month,
+            periods: month..=month,
+            after: None,
+            limit: 1,
+        })?;
         Ok(found.first().map(|row| (row.used, row.marks)))
-    }
-
-    /// The first day that is known, if the history began in this month and not with it.
-    fn since(&self, usage: &Usage) -> Result<Option<Day>, UsageError> {
-        let earlier = self.query(SubjectKind::Target, By::Month, i32::MIN..=self.month.number() - 1);
-        if !usage.rows(&earlier)?.is_empty() {
-            return Ok(None);
-        }
-        let (first, next) = (self.month.first_day(), self.month.plus(1).first_day());
-        let days = self.query(SubjectKind::Target, By::Day, first.number()..=next.number() - 1);
-        let known = usage.rows(&days)?.first().map(|row| Day::of_number(row.place.period));
-        Ok(known.filter(|known| *known > first))
-    }
-
-    /// The first row.
-    fn query(&self, kind: SubjectKind, by: By, periods: std::ops::RangeInclusive<i32>) -> UsageQuery {
-        UsageQuery { target: self.target.clone(), kind, name: None, by, periods, after: None, limit: 1 }
     }
 }

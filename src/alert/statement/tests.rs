@@ -93,8 +93,9 @@ fn a_statement_is_about_one_month_and_one_admin() {
         users.collect::<Vec<_>>().join(", ")
     };
     let of_ali = read(&usage, &panel, Some("ali"), "2026-11").unwrap();
-    assert_eq!((of_ali.total / GIB, of_ali.by_others / GIB, of_ali.since), (9, 4, None));
-    assert_eq!((users(&of_ali).as_str(), of_ali.now.users), ("=cmd() 3, ann 2", Some(3)));
+    assert_eq!((of_ali.total / GIB, of_ali.since, of_ali.unread_since), (9, None, None));
+    assert_eq!((users(&of_ali).as_str(), of_ali.now.users), ("gone 4, =cmd() 3, ann 2", Some(3)));
+    assert_eq!((of_ali.by_others, of_ali.elsewhere), (0, 0));
     let of_all = read(&usage, &panel, None, "2026-11").unwrap();
     assert_eq!((of_all.total / GIB, of_all.by_others, of_all.now.users), (14, 0, Some(4)));
     assert_eq!(users(&of_all), "bob 5, gone 4, =cmd() 3, ann 2");
@@ -104,8 +105,79 @@ fn a_statement_is_about_one_month_and_one_admin() {
     // An admin without traffic, and a month without a history.
     let none = read(&usage, &panel, Some("new"), "2026-11").unwrap();
     assert_eq!((none.total, none.now.users, none.now.used_of_limit), (0, Some(0), None));
+    assert!(none.is_admin_unknown && !of_ali.is_admin_unknown && !of_all.is_admin_unknown);
+    // One of whom the panel alone knows, or the history alone.
+    let root = read(&history(&USED[..1]), &panel, Some("root"), "2026-10").unwrap();
+    let ali = read(&usage, &Panel::new("home"), Some("ali"), "2026-11").unwrap();
+    assert!(!root.is_admin_unknown && !ali.is_admin_unknown);
+    // While nothing is known of the panel, the history has it all.
+    assert_eq!((users(&ali), ali.total, ali.now.users), (users(&of_ali), of_ali.total, None));
     assert_eq!(read(&usage, &panel, Some("ali"), "2026-09"), None);
     assert_eq!(read(&usage, &Panel::new("other"), None, "2026-11"), None);
+}
+
+#[test]
+fn what_was_used_under_another_admin_is_said() {
+    for (moves, by_others, elsewhere) in [
+        (
+            &[("2026-11-03T00:00:00Z", "root", "ann", 5 * GIB), ("2026-11-04T00:00:00Z", "ali", "ann", GIB)],
+            0,
+            5,
+        ),
+        (
+            &[("2026-11-03T00:00:00Z", "ali", "ann", 5 * GIB), ("2026-12-01T00:00:00Z", "root", "ann", 0)],
+            5,
+            0,
+        ),
+    ] {
+        let used = read(&history(moves), &panel(&[]), Some("ali"), "2026-11").unwrap();
+        assert_eq!((used.by_others / GIB, used.elsewhere / GIB), (by_others, elsewhere));
+        let voice = Voice::new(Language::En, TimeZone::UTC, "");
+        let notice = notice(
+            &statement(Some("ali")),
+            ("ops", &voice),
+            "2026-11".parse().unwrap(),
+            &used,
+            None,
+            Timestamp::default(),
+        );
+        let line = match by_others {
+            0 => "- The table has 5 GiB more than the total, from users who had another admin before\n",
+            _ => "- 5 GiB of the traffic is from users who have another admin now\n",
+        };
+        assert!(text(&notice).contains(line), "{}", text(&notice));
+    }
+}
+
+#[test]
+fn a_user_without_traffic_is_not_listed_even_if_the_count_was_reset() {
+    let usage = history(&[("2026-11-03T00:00:00Z", "ali", "ann", GIB)]);
+    let reset = Move {
+        name: "idle".into(),
+        owner: Some("ali".into()),
+        before: Some(5),
+        total: 0,
+        last_read: Some(Timestamp::of("2026-11-04T00:00:00Z")),
+        may_be_reset: false,
+        resets_unseen: false,
+        is_restored: false,
+        is_falling: false,
+    };
+    let at = Timestamp::of("2026-12-01T00:00:00Z").saturating_sub(Duration::from_secs(60));
+    usage.saw("home", Counted::Users, vec![reset], Duration::from_secs(600), at);
+    usage.write_and_wait();
+    let used = read(&usage, &panel(&[]), Some("ali"), "2026-11").unwrap();
+    assert_eq!((used.users.len(), used.users[0].name.as_str()), (1, "ann"));
+    assert!(used.marks.has(crate::model::Marks::RESET), "the sum is marked");
+    assert_eq!(used.unread_since, Some(at));
+    let voice = Voice::new(Language::En, TimeZone::UTC, "");
+    let month = "2026-11".parse().unwrap();
+    let notice = notice(&statement(Some("ali")), ("ops", &voice), month, &used, None, Timestamp::default());
+    let unread = "- The panel was not read since 30 November 2026, 23:59 UTC, so what was used after that is \
+                  not included.\n";
+    let text = text(&notice);
+    assert!(text.contains("- Users with traffic in this month: 1\n") && text.contains(unread), "{text}");
+    assert!(!notice.enclosure.unwrap().csv.contains("idle"));
 }
 
 #[test]
@@ -127,20 +199,20 @@ Total
 - Traffic: 9 GiB (9,663,676,416 bytes)
 - At present, 97 % of the limit is used (97 of 100 GiB)
 - Users at present: 3
-- Users with traffic in this month: 2
-- 4 GiB of the traffic is from users who were deleted or have another admin now
+- Users with traffic in this month: 3
 Most traffic
+- gone: 4 GiB
 - =cmd(): 3 GiB
 - ann: 2 GiB
 Table
-- ali-2026-11.csv has a row for each user with traffic (2).
+- ali-2026-11.csv has a row for each user with traffic (3).
 "
     );
     let enclosure = said.enclosure.as_ref().unwrap();
     assert_eq!((enclosure.file.as_str(), enclosure.to.len()), ("ali-2026-11.csv", 1));
     assert_eq!(
         enclosure.csv,
-        "\u{feff}user,used_bytes,gap,reset\r\n\"'=cmd()\",3221225472,false,false\r\nann,2147483648,false,false\r\n"
+        "\u{feff}user,used_bytes,gap,reset\r\ngone,4294967296,false,false\r\n\"'=cmd()\",3221225472,false,false\r\nann,2147483648,false,false\r\n"
     );
     assert!(said.goes_elsewhere());
 
@@ -169,6 +241,11 @@ fn a_first_month_says_since_when_it_is_known() {
     let period = "- Period: 14 November 2026 – 30 November 2026 (nothing is known before 14 November 2026)\n";
     let text = text(&notice);
     assert!(text.starts_with("Statement for 2026-11: home\n") && text.contains(period), "{text}");
+    // A user who was seen before is known from then on, with traffic or without, and however old the rows are.
+    let usage =
+        history(&[("2026-11-02T12:00:00Z", "ali", "ann", 0), ("2026-11-14T12:00:00Z", "ali", "ann", GIB)]);
+    let since = read(&usage, &panel, None, "2026-11").unwrap().since;
+    assert_eq!(since, Some("2026-11-02".parse().unwrap()));
 }
 
 #[test]

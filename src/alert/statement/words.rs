@@ -29,13 +29,17 @@ pub(super) fn statement(
     lines.extend(used.now.used_of_limit.map(|(used, limit)| voice.statement_limit(used, limit)));
     lines.extend(used.now.users.map(|users| voice.count("statement-users", users)));
     lines.push(voice.count("statement-active", used.users.len()));
-    if used.by_others > 0 {
-        lines.push(voice.statement_others(used.by_others));
-    }
+    let others = [("statement-others", used.by_others), ("statement-elsewhere", used.elsewhere)];
+    lines.extend(
+        others.into_iter().filter(|(_, bytes)| *bytes > 0).map(|(id, bytes)| voice.statement_part(id, bytes)),
+    );
+    lines.extend(used.unread_since.map(|since| voice.statement_unread(since)));
     let marks = [(Marks::GAP, "statement-gap"), (Marks::RESET, "statement-reset")];
     lines.extend(marks.into_iter().filter(|(mark, _)| used.marks.has(*mark)).map(|(_, id)| voice.text(id)));
-    let top = used.users.iter().take(TOP).filter(|user| user.used > 0);
-    let top = top.map(|user| voice.digest_used(&displayed(KIND_USER, &user.name, pseudonym), user.used));
+    let top = used.users.iter().take(TOP);
+    let top = top.map(|user| {
+        voice.digest_used(&displayed(KIND_USER, &user.name, pseudonym), user.used, Marks::default())
+    });
     let (rows, left_out) = (used.users.len().min(ROWS), used.users.len().saturating_sub(ROWS));
     let section = |id: &str, lines| DigestSection { heading: voice.text(id), lines, more: 0 };
     let sections = [

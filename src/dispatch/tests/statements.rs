@@ -1,12 +1,12 @@
 //! Monthly statements. Tests begin on 18 November at 11:06:40 UTC, and statements are due on the 19th.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use super::bench::{Bench, HOUR, MINUTE, SECOND, error, route, unavailable, yes};
 use crate::{
-    alert::{group::Route, statement::Statement},
+    alert::{group::Route, statement::Statement, testing::Panel},
     model::{Month, Move},
     notify::{Retry, SendReason},
     store::Counted,
@@ -69,6 +69,13 @@ async fn start_at(bench: &mut Bench, at: Duration) {
     bench.poll_panel();
 }
 
+/// A month later, the panel is read.
+fn a_month_later(bench: &mut Bench) {
+    bench.process().clock.step(A_MONTH);
+    let now = bench.process().clock.now().wall;
+    bench.usage.saw("home", Counted::Users, Vec::new(), HOUR, now);
+}
+
 /// The titles of the statements that were taken.
 fn taken(bench: &Bench, receiver: &str) -> Vec<String> {
     let sent = bench.sent(receiver).into_iter().filter(|sent| sent.taken && sent.notice.enclosure.is_some());
@@ -101,7 +108,7 @@ async fn a_statement_is_sent_once_a_month() {
         bench.pass(HOUR).await;
     }
     assert_eq!(taken(&bench, "ops"), [OCTOBER]);
-    bench.process().clock.step(A_MONTH);
+    a_month_later(&mut bench);
     bench.pass(HOUR).await;
     assert_eq!(taken(&bench, "ops"), [OCTOBER, NOVEMBER]);
     assert_eq!(bench.outbox(), [""; 0]);
@@ -150,6 +157,38 @@ async fn there_is_no_statement_about_a_month_without_a_history() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_month_that_was_not_read_to_its_end_is_waited_for_and_holds_up_no_other() {
+    for is_read_again in [true, false] {
+        let other = Statement { target: "other".into(), ..statement("other", &[]) };
+        let mut bench = bench(&["ops"], &[statement("ali", &[]), other]).await;
+        start_at(&mut bench, DUE - MINUTE).await;
+        bench.pass(5 * MINUTE).await;
+        bench.process().clock.step(A_MONTH);
+        let now = bench.process().clock.now();
+        let (home, other) = (Panel::new("home").poll(now), Panel::new("other").poll(now));
+        let reports = [home, other].map(Arc::unwrap_or_clone);
+        bench.process().board.set_targets(&reports);
+        reports.into_iter().for_each(|report| bench.process().board.publish(report));
+        bench.pass(23 * HOUR).await;
+        assert_eq!(taken(&bench, "ops"), [OCTOBER]);
+        let done = bench.disk.loaded().receivers[0].1.statements.clone();
+        assert_eq!((done["ali"], done["other"]), (number("2026-10"), number("2026-11")));
+        if is_read_again {
+            let now = bench.process().clock.now().wall;
+            bench.usage.saw("home", Counted::Users, Vec::new(), HOUR, now);
+            bench.pass(16 * MINUTE).await;
+        } else {
+            bench.pass(HOUR + 16 * MINUTE).await;
+        }
+        assert_eq!(taken(&bench, "ops"), [OCTOBER, NOVEMBER]);
+        let said = bench.sent("ops").pop().unwrap().notice.digest.unwrap();
+        let unread =
+            said.sections[0].lines.iter().any(|line| line.contains("was not read since 18 November"));
+        assert_eq!(unread, !is_read_again);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_statement_has_its_receiver_and_one_that_is_new_waits_for_its_day() {
     let mut bench = bench(&["ops", "desk"], &[statement("a", &[]), statement("b", &["b@example.com"])]).await;
     start_at(&mut bench, DUE - SECOND).await;
@@ -162,7 +201,7 @@ async fn each_statement_has_its_receiver_and_one_that_is_new_waits_for_its_day()
     bench.reload(&["ops", "desk"]).await;
     bench.pass(HOUR).await;
     assert_eq!((taken(&bench, "ops").len(), taken(&bench, "desk").len()), (2, 0));
-    bench.process().clock.step(A_MONTH);
+    a_month_later(&mut bench);
     bench.pass(HOUR).await;
     assert_eq!((taken(&bench, "ops").len(), taken(&bench, "desk")), (2, vec![NOVEMBER.to_owned()]));
 }
@@ -216,7 +255,7 @@ async fn a_clock_that_is_wrong_for_a_while_sends_no_second_statement() {
         bench.pass(5 * MINUTE).await;
     }
     assert_eq!(taken(&bench, "ops"), [OCTOBER]);
-    bench.process().clock.step(A_MONTH);
+    a_month_later(&mut bench);
     bench.pass(HOUR).await;
     assert_eq!(taken(&bench, "ops"), [OCTOBER, NOVEMBER]);
 }

@@ -163,16 +163,25 @@ fn of_all(
     Ok(())
 }
 
-/// What each subject of a kind that `is_one` accepts used in the periods together, the most first; at most so many.
+/// What each subject of a kind that `is_one` accepts used in the periods together, the most first; at most so many, and none
+/// that used nothing. With an `owner`: of the users of that admin.
 pub(super) fn sums(
     connection: &Connection,
     (target, kind): (&str, SubjectKind),
+    owner: Option<&str>,
     by: By,
     periods: RangeInclusive<i32>,
     most: usize,
     is_one: impl Fn(&str) -> bool,
 ) -> Result<Vec<UsageSum>, Fault> {
     let Some(target) = schema::target(connection, target)? else { return Ok(Vec::new()) };
+    let owner = match owner {
+        None => None,
+        Some(admin) => match schema::subject(connection, target, SubjectKind::Admin, admin)? {
+            Some(admin) => Some(admin),
+            None => return Ok(Vec::new()),
+        },
+    };
     let (sum, until) = ids_of(target);
     let sql = format!(
         "SELECT subject, used, marks FROM {} WHERE period = ? AND subject >= ? AND subject < ?",
@@ -192,15 +201,18 @@ pub(super) fn sums(
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_unstable_by_key(|(subject, (used, _))| (Reverse(*used), *subject));
-    let mut find = connection.prepare_cached("SELECT name FROM subjects WHERE id = ? AND kind = ?")?;
+    let sql = "SELECT name FROM subjects WHERE id = ?1 AND kind = ?2 AND (?3 IS NULL OR owner = ?3)";
+    let mut find = connection.prepare_cached(sql)?;
     let mut found = Vec::new();
     for (subject, (used, marks)) in sums {
-        if found.len() >= most {
+        if found.len() >= most || used == 0 {
             break;
         }
         let name: Option<String> = match (subject == sum, kind == SubjectKind::Target) {
             (true, true) => Some(String::new()),
-            (false, false) => find.query_row([subject, kind.number()], |row| row.get(0)).optional()?,
+            (false, false) => {
+                find.query_row(params![subject, kind.number(), owner], |row| row.get(0)).optional()?
+            }
             (_, _) => None,
         };
         let name = name.filter(|name| is_one(name));
@@ -289,6 +301,23 @@ fn rates_of(
         }
     }
     Ok(Rates::new(read_at, rates))
+}
+
+/// When the users of a target were last read.
+pub(super) fn users_read(connection: &Connection, target: &str) -> Result<Option<Timestamp>, Fault> {
+    let Some(target) = schema::target(connection, target)? else { return Ok(None) };
+    let mut select = connection.prepare_cached("SELECT read_at FROM reads WHERE target = ? AND kind = ?")?;
+    let read = select.query_row([target, SubjectKind::User.number()], |row| row.get(0)).optional()?;
+    Ok(read.map(Timestamp::from_millis))
+}
+
+/// The day on which anything of a target was first seen.
+pub(super) fn began(connection: &Connection, target: &str) -> Result<Option<Day>, Fault> {
+    let Some(target) = schema::target(connection, target)? else { return Ok(None) };
+    let (sum, until) = ids_of(target);
+    let mut select = connection.prepare_cached("SELECT min(born) FROM subjects WHERE id >= ? AND id < ?")?;
+    let born: Option<i32> = select.query_row([sum, until], |row| row.get(0))?;
+    Ok(born.map(Day::of_number))
 }
 
 /// The first name of a kind that is the one.

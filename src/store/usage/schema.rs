@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// A subject's id has its target's id above this many bits, so that the rows of a target and day are beside each other.
 /// The id without such bits is that of the target's own sum.
@@ -22,7 +22,8 @@ pub(super) const MOST_SUBJECTS: i64 = 4_000_000;
 const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// The days and months are keyed by period first, so that a write touches few pages, and so does what one of them is
-/// asked for. `marks` are the bits of [`Marks`](crate::model::Marks). `born` is the day on which a subject was first seen.
+/// asked for. `marks` are the bits of [`Marks`](crate::model::Marks). `born` is the day on which a subject was first seen, and
+/// `owner` the admin that had the user when its total was last read, a subject too; absent: none, or not known.
 /// A total is `held` if the panel said less afterwards, and that was not believed yet.
 const TABLES: &str = "
     CREATE TABLE targets (
@@ -39,6 +40,7 @@ const TABLES: &str = "
         kind INTEGER NOT NULL,
         name TEXT NOT NULL,
         born INTEGER NOT NULL,
+        owner INTEGER,
         UNIQUE (target, kind, name)
     ) STRICT;
     CREATE TABLE totals (
@@ -52,24 +54,30 @@ const TABLES: &str = "
         PRIMARY KEY (period, subject)) STRICT, WITHOUT ROWID;
 ";
 
-/// Creates the tables of a new file, and checks the version of an old one.
+/// Makes a file of version 1 one of version 2.
+const SECOND: &str = "ALTER TABLE subjects ADD COLUMN owner INTEGER";
+
+/// Creates the tables of a new file, and upgrades or checks those of an old one.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match version {
-        0 if tables == 0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-            Ok(())
-        }
+        0 if tables == 0 => become_current(connection, TABLES),
+        1 => become_current(connection, SECOND),
         VERSION => Ok(()),
         version if version > VERSION => {
             Err(Fault::Newer { version, known: usize::try_from(VERSION).unwrap_or_default() })
         }
         version => Err(Fault::Damaged(format!("its version is {version}"))),
     }
+}
+
+fn become_current(connection: &mut Connection, by: &str) -> Result<(), Fault> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(by)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// The first id of a target's subjects, which is that of its own sum, and the first id behind them.

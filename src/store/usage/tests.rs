@@ -135,6 +135,87 @@ fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
 }
 
 #[test]
+fn a_user_is_of_the_admin_that_had_it_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    for (user, owner, before, total) in [
+        ("ann", Some("root"), 0, 5),
+        ("bob", Some("root"), 0, 6),
+        ("cy", None, 0, 7),
+        ("ann", Some("ali"), 5, 15),
+        // Its admin was deleted.
+        ("bob", None, 6, 16),
+        ("idle", Some("ali"), 0, 0),
+    ] {
+        let read = Move {
+            name: user.into(),
+            owner: owner.map(Into::into),
+            before: Some(before),
+            total,
+            last_read: Some(clock.now().wall),
+            is_restored: false,
+            may_be_reset: false,
+            resets_unseen: false,
+            is_falling: false,
+        };
+        history.shared.open().add("home", Counted::Users, vec![read], USUAL, clock.now().wall);
+        assert!(history.write());
+    }
+    let of = |history: &ByHand, owner| {
+        let of = ("home", SubjectKind::User);
+        let months = i32::MIN..=i32::MAX;
+        let sums = history.door.read(|file| read::sums(file, of, owner, By::Month, months, 9, |_| true));
+        sums.unwrap().into_iter().map(|sum| (sum.name, sum.used)).collect::<Vec<_>>()
+    };
+    let used = |users: &[(&str, u64)]| -> Vec<_> {
+        users.iter().map(|(user, used)| ((*user).to_owned(), *used)).collect()
+    };
+    assert_eq!(of(&history, None), used(&[("bob", 16), ("ann", 15), ("cy", 7)]));
+    assert_eq!(of(&history, Some("root")), used(&[("bob", 16)]));
+    assert_eq!(of(&history, Some("ali")), used(&[("ann", 15)]));
+    assert_eq!(of(&history, Some("other")), []);
+    let admins = history.rows(SubjectKind::Admin, None, By::Month);
+    assert_eq!(admins.iter().map(|(_, _, used, _)| used).sum::<u64>(), 21);
+    let read = history.door.read(|file| read::users_read(file, "home")).unwrap().unwrap();
+    assert!(read >= NOON && read <= clock.now().wall);
+    assert_eq!(
+        history.door.read(|file| read::began(file, "home")).unwrap(),
+        Some("2026-11-18".parse().unwrap())
+    );
+    assert_eq!(history.door.read(|file| read::began(file, "other")).unwrap(), None);
+}
+
+#[test]
+fn a_file_of_the_version_before_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    history.saw("ann", Some(0), 5);
+    history.saw("gone", Some(0), 3);
+    assert!(history.write());
+    drop(history);
+    let first = Connection::open(folder.path().join("usage.db")).unwrap();
+    first.execute_batch("ALTER TABLE subjects DROP COLUMN owner; PRAGMA user_version = 1").unwrap();
+    drop(first);
+
+    for _ in 0..2 {
+        let mut history = ByHand::open(folder.path(), &clock);
+        assert_eq!(history.problem, None);
+        assert_eq!(history.days("ann"), days(&[("2026-11-18", 5, 0)]));
+        // A process reads every user once, also one that is at rest.
+        history.saw("ann", Some(5), 5);
+        assert!(history.write());
+        let of = ("home", SubjectKind::User);
+        let months = i32::MIN..=i32::MAX;
+        let of_root = |file: &Connection| read::sums(file, of, Some("root"), By::Month, months, 9, |_| true);
+        let of_root = history.door.read(of_root).unwrap();
+        assert_eq!(of_root.iter().map(|sum| &*sum.name).collect::<Vec<_>>(), ["ann"]);
+        assert_eq!(history.rows(SubjectKind::User, None, By::Day).len(), 2);
+    }
+}
+
+#[test]
 fn pages_have_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(NOON);
@@ -176,7 +257,7 @@ fn pages_have_every_row_once() {
         let of = ("home", SubjectKind::User);
         history
             .door
-            .read(|connection| read::sums(connection, of, By::Day, i32::MIN..=i32::MAX, most, |_| true))
+            .read(|connection| read::sums(connection, of, None, By::Day, i32::MIN..=i32::MAX, most, |_| true))
             .unwrap()
     };
     assert_eq!((sums(3).len(), sums(3)[0].used, sums(100).len()), (3, 15, 10));

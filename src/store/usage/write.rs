@@ -1,6 +1,10 @@
 //! Writes what was read of a target, in one transaction: the totals, and what was used by day and month.
 
-use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    hash::BuildHasher,
+    sync::Arc,
+};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 use tracing::warn;
@@ -45,6 +49,8 @@ struct Change {
     subject: i64,
     /// Absent: as it is in the file, or the subject is a sum of others.
     total: Option<Stored>,
+    /// The admin of a user; absent: none, or as it is in the file.
+    owner: Option<i64>,
     used: u64,
     marks: PeriodMarks,
     /// An earlier day, with the marks that it gets too.
@@ -52,9 +58,9 @@ struct Change {
 }
 
 impl Change {
-    fn of(subject: i64, total: Option<Stored>, used: Used) -> Self {
+    fn of(subject: i64, total: Option<Stored>, owner: Option<i64>, used: Used) -> Self {
         let Used { used, marks, earlier, is_back: _ } = used;
-        Change { subject, total, used, marks, earlier }
+        Change { subject, total, owner, used, marks, earlier }
     }
 
     fn add(&mut self, more: Used) {
@@ -91,31 +97,45 @@ impl Target {
     /// What a day changes, sorted by subject. New subjects are created.
     fn changes(&mut self, transaction: &Transaction<'_>, day: &OpenDay) -> Result<Vec<Change>, Fault> {
         let mut find = transaction.prepare_cached(
-            "SELECT s.id, t.total, t.held FROM subjects s LEFT JOIN totals t ON t.subject = s.id
+            "SELECT s.id, s.owner, t.total, t.held FROM subjects s LEFT JOIN totals t ON t.subject = s.id
              WHERE s.target = ? AND s.kind = ? AND s.name = ?",
         )?;
         let mut sum = Change { subject: ids_of(self.id).0, ..Change::default() };
-        let mut admins = BTreeMap::<&Arc<str>, Change>::new();
+        // Absent: there are too many subjects.
+        let mut admins = BTreeMap::<&Arc<str>, Option<Change>>::new();
         let mut changes = Vec::new();
         for counted in Counted::ALL {
             let mut new = Vec::new();
             for row in day.rows.of(counted).iter() {
                 let found = found(&mut find, self.id, counted.kind(), &row.name)?;
-                let stored = found.and_then(|(_, total)| total);
+                let stored = found.and_then(|found| found.total);
                 let mut used = row.used(stored, day.day);
-                if let Some((subject, _)) = found.filter(|_| used.is_back) {
-                    used.earlier = last_moved(transaction, subject, day.day)?.map(|day| (day, Marks::GAP));
+                if let Some(found) = found.filter(|_| used.is_back) {
+                    used.earlier =
+                        last_moved(transaction, found.subject, day.day)?.map(|day| (day, Marks::GAP));
                 }
                 if counted.is_in_sum() {
                     sum.add(used);
                 }
-                if let Some(owner) = &row.owner {
-                    admins.entry(owner).or_default().add(used);
+                let mut owner = None;
+                if let Some(name) = &row.owner {
+                    let admin = match admins.entry(name) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(vacant) => {
+                            let subject = self.admin(transaction, &mut find, name, day.day)?;
+                            vacant.insert(subject.map(|subject| Change { subject, ..Change::default() }))
+                        }
+                    };
+                    owner = admin.as_ref().map(|admin| admin.subject);
+                    admin.iter_mut().for_each(|admin| admin.add(used));
                 }
                 let total = row.stored(stored).filter(|total| stored != Some(*total));
                 match found {
-                    Some((subject, _)) => changes.push(Change::of(subject, total, used)),
-                    None => new.push((row, Change::of(0, total, used))),
+                    Some(Found { subject, owner: before, .. }) => {
+                        let owner = owner.filter(|_| owner != before);
+                        changes.push(Change::of(subject, total, owner, used));
+                    }
+                    None => new.push((row, Change::of(0, total, owner, used))),
                 }
             }
             // In an order that says nothing about the names: rows are shown in the order of their ids.
@@ -125,16 +145,24 @@ impl Target {
                 changes.extend(subject.map(|subject| Change { subject, ..change }));
             }
         }
-        for (name, change) in admins {
-            let subject = match found(&mut find, self.id, SubjectKind::Admin, name)? {
-                Some((subject, _)) => Some(subject),
-                None => self.create(transaction, SubjectKind::Admin, name, day.day)?,
-            };
-            changes.extend(subject.map(|subject| Change { subject, ..change }));
-        }
+        changes.extend(admins.into_values().flatten());
         changes.push(sum);
         changes.sort_unstable_by_key(|change| change.subject);
         Ok(changes)
+    }
+
+    /// The id of an admin; absent: there are too many subjects.
+    fn admin(
+        &mut self,
+        transaction: &Transaction<'_>,
+        find: &mut CachedStatement<'_>,
+        name: &str,
+        day: Day,
+    ) -> Result<Option<i64>, Fault> {
+        match found(find, self.id, SubjectKind::Admin, name)? {
+            Some(found) => Ok(Some(found.subject)),
+            None => self.create(transaction, SubjectKind::Admin, name, day),
+        }
     }
 
     /// The id of a new subject; absent: there are too many.
@@ -160,16 +188,24 @@ impl Target {
     }
 }
 
-/// The id of a subject and its total, if it is in the file.
+/// What the file has of a subject.
+#[derive(Clone, Copy)]
+struct Found {
+    subject: i64,
+    owner: Option<i64>,
+    total: Option<Stored>,
+}
+
 fn found(
     find: &mut CachedStatement<'_>,
     target: i64,
     kind: SubjectKind,
     name: &str,
-) -> Result<Option<(i64, Option<Stored>)>, Fault> {
+) -> Result<Option<Found>, Fault> {
     let row = find.query_row(params![target, kind.number(), name], |row| {
-        let total = row.get::<_, Option<i64>>(1)?.zip(row.get(2)?);
-        Ok((row.get(0)?, total.map(|(total, is_held)| Stored { total: total.cast_unsigned(), is_held })))
+        let total = row.get::<_, Option<i64>>(2)?.zip(row.get(3)?);
+        let total = total.map(|(total, is_held)| Stored { total: total.cast_unsigned(), is_held });
+        Ok(Found { subject: row.get(0)?, owner: row.get(1)?, total })
     });
     Ok(row.optional()?)
 }
@@ -193,6 +229,10 @@ fn scattered(row: &Row) -> u64 {
 
 /// Writes changes, which are sorted by subject, table by table: each table is written from its start to its end.
 fn put(transaction: &Transaction<'_>, day: Day, changes: &[Change]) -> Result<(), Fault> {
+    let mut give = transaction.prepare_cached("UPDATE subjects SET owner = ? WHERE id = ?")?;
+    for Change { subject, owner, .. } in changes.iter().filter(|change| change.owner.is_some()) {
+        give.execute(params![owner, subject])?;
+    }
     let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO totals VALUES (?, ?, ?)")?;
     for Change { subject, total, .. } in changes {
         if let Some(Stored { total, is_held }) = total {

@@ -61,7 +61,7 @@ async fn a_hundred_thousand_users_are_written_in_time() {
     let began = Instant::now();
     let today = usage.today().number();
     let kept = today - 61..=today;
-    let top = usage.sums(("home", SubjectKind::User), By::Day, kept.clone(), 10, |_| true).unwrap();
+    let top = usage.sums(("home", SubjectKind::User), None, By::Day, kept.clone(), 10, |_| true).unwrap();
     let asked = began.elapsed();
     assert_eq!(top.len(), 10);
     let (first, rest) = writes.split_first().unwrap();
