@@ -79,7 +79,7 @@ pub struct Move {
     pub total: u64,
     /// When the total was read before; absent: that is not known.
     pub last_read: Option<Timestamp>,
-    /// That was by an earlier process, which may not have written it to the history.
+    /// An earlier process read `before`, and may not have written it to the history.
     pub is_restored: bool,
     /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
@@ -116,17 +116,18 @@ impl Moves {
         // A count that fell and is higher again has dipped, or it was used fast after a reset.
         let may_be_reset = was_due || known.traffic.is_falling();
         // What an earlier process wrote down may be older than what it knew.
-        let is_restored = known.read_at <= from;
-        if before != total || is_restored || may_be_reset || user.traffic.is_falling() {
+        let is_restored = known.read_at <= from && from <= user.read_at;
+        let changes = before != total || known.owner != user.owner;
+        if changes || is_restored || may_be_reset || user.traffic.is_falling() {
             self.add(user, Some(before), (Some(known.read_at), is_restored), may_be_reset);
         }
     }
 
-    /// Notes a user who was not known; `missing_before` is when a complete list lacked the user, so that all that the user
-    /// has used came later.
-    pub(super) fn user_came(&mut self, user: &User, missing_before: Option<Timestamp>) {
+    /// Notes a user who was not known, and when the last list began. If that surely had every user, all that this one has used
+    /// came later: it is `new`.
+    pub(super) fn user_came(&mut self, user: &User, is_new: bool, last_list: Option<Timestamp>) {
         if self.from.is_some() {
-            self.add(user, missing_before.map(|_| 0), (missing_before, false), false);
+            self.add(user, is_new.then_some(0), (last_list, false), false);
         }
     }
 
@@ -193,6 +194,28 @@ mod tests {
         ] {
             assert_eq!(growth(before, now), expected, "{before} {now}");
         }
+    }
+
+    #[test]
+    fn a_user_who_is_at_rest_is_noted_once_and_with_another_admin() {
+        let user = |owner: &str, seconds: i64| User {
+            owner: Some(owner.into()),
+            read_at: Timestamp::from_secs(seconds),
+            ..User::named("ann")
+        };
+        let mut moves = Moves::default();
+        let reads = [user("ali", 1), user("ali", 12), user("ali", 20), user("bea", 30), user("bea", 40)];
+        // Nothing is collected yet.
+        moves.user_was(&reads[0], &reads[1]);
+        assert_eq!(moves.take(), []);
+        moves.collect(Timestamp::from_secs(10));
+        let noted = reads.windows(2).map(|pair| {
+            moves.user_was(&pair[0], &pair[1]);
+            moves.take().into_iter().map(|read| (read.owner, read.is_restored)).collect::<Vec<_>>()
+        });
+        let is = |owner: &str, is_restored| vec![(Some(owner.into()), is_restored)];
+        let expected = [is("ali", true), vec![], is("bea", false), vec![]];
+        assert_eq!(noted.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -24,11 +24,11 @@ impl Resets {
         Resets { next: began.map(|began| resets.end(began, now)), ..resets }
     }
 
-    /// The same after another reading at `now`, of a user of whom this was `known` before, and whose use `fell` meanwhile.
+    /// The same after another reading at `now`, of a user of whom this was `known` before, and whose use fell after a time.
     #[must_use]
-    pub fn after(self, known: Option<Resets>, fell: bool, now: Timestamp) -> Self {
-        if fell {
-            return Resets { next: Some(now.saturating_add(self.period())), ..self };
+    pub fn after(self, known: Option<Resets>, fell_after: Option<Timestamp>, now: Timestamp) -> Self {
+        if let Some(began) = fell_after {
+            return Resets { next: Some(self.end(began, now)), ..self };
         }
         let known = known.filter(|known| known.days == self.days).and_then(|known| known.next);
         let next = || Some(self.end(known?.saturating_sub(self.period()), now));
@@ -75,19 +75,21 @@ mod tests {
         let known = Resets { next: Some(at(30)), ..none };
         let week = Resets { days: SEVEN, ..none };
         for (read, before, fell, now, expected) in [
-            (none, None, false, 10, None),
-            (none, None, true, 10, Some(34)),
-            (none, Some(known), false, 10, Some(30)),
-            (none, Some(known), true, 28, Some(52)),
+            (none, None, None, 10, None),
+            (none, None, Some(9), 10, Some(33)),
+            (none, Some(known), None, 10, Some(30)),
+            (none, Some(known), Some(27), 28, Some(51)),
+            // Nothing was read for three days.
+            (none, Some(known), Some(27), 102, Some(123)),
             // It is late, or nothing was used meanwhile.
-            (none, Some(known), false, 31, Some(30)),
-            (none, Some(known), false, 33, Some(54)),
+            (none, Some(known), None, 31, Some(30)),
+            (none, Some(known), None, 33, Some(54)),
             // The panel has never reset it.
-            (known, Some(none), false, 10, Some(30)),
-            (week, Some(known), false, 10, None),
+            (known, Some(none), None, 10, Some(30)),
+            (week, Some(known), None, 10, None),
         ] {
-            let after = read.after(before, fell, at(now));
-            assert_eq!(after, Resets { next: expected.map(at), ..read }, "{before:?} {fell} {now}");
+            let after = read.after(before, fell.map(at), at(now));
+            assert_eq!(after, Resets { next: expected.map(at), ..read }, "{before:?} {fell:?} {now}");
         }
     }
 }

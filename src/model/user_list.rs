@@ -187,7 +187,7 @@ impl Users {
             if self.walked_since.is_some() {
                 self.arrived.push(arrival(&user));
             }
-            moves.user_came(&user, self.complete_since());
+            moves.user_came(&user, self.was_complete(), self.last_list());
             self.list.insert(user);
         }
     }
@@ -242,8 +242,8 @@ impl Users {
             self.note_arrived(new.iter().map(arrival), &whole.unreadable, journal);
         }
         // One that comes while another one goes may be the same user under another name.
-        let missing_before = self.complete_since().filter(|_| missing.is_empty());
-        new.iter().for_each(|user| moves.user_came(user, missing_before));
+        let is_new = self.was_complete() && missing.is_empty();
+        new.iter().for_each(|user| moves.user_came(user, is_new, self.last_list()));
         self.walked = self.list.len() - missing.len() + new.len();
         new.into_iter().for_each(|user| self.list.insert(user));
         self.list.shrink();
@@ -255,10 +255,14 @@ impl Users {
         (self.is_restored, self.lacks_beside) = (false, false);
     }
 
-    /// When the last whole list was begun, if it surely had every user.
-    fn complete_since(&self) -> Option<Timestamp> {
-        let is_complete = !self.lacks_beside && self.omitted == 0 && self.unreadable.rows == 0;
-        self.walked_since.filter(|_| is_complete).map(|since| since.wall)
+    /// Whether the last whole list surely had every user.
+    fn was_complete(&self) -> bool {
+        self.walked_since.is_some() && !self.lacks_beside && self.omitted == 0 && self.unreadable.rows == 0
+    }
+
+    /// When the last whole list began.
+    fn last_list(&self) -> Option<Timestamp> {
+        self.walked_since.map(|since| since.wall)
     }
 
     /// Notes users whom the last whole list did not have, and this one has; unless they may be among the rows that could
@@ -328,7 +332,11 @@ fn gone_on(known: &User, read: User, journal: &mut Journal, moves: &mut Moves) -
         (user.extra.uplink, user.extra.downlink) = (uplink, downlink);
     }
     if let Some(resets) = user.extra.resets {
-        let resets = Some(resets.after(known.extra.resets, user.used < known.used, user.read_at));
+        let resets = Some(resets.after(
+            known.extra.resets,
+            (user.used < known.used).then_some(known.read_at),
+            user.read_at,
+        ));
         if resets != user.extra.resets {
             user.extra.resets = resets;
         }

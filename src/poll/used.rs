@@ -17,15 +17,22 @@ pub(super) struct Used {
     usage: Usage,
     nodes: Totals,
     keys: Totals,
+    /// Whether the history knows that this loop reads the target now.
+    has_begun: bool,
 }
 
-/// The totals of few subjects, as they were last read; absent: not read yet.
+/// The totals of few subjects, as they were last read.
 #[derive(Debug, Default)]
-struct Totals(Option<HashMap<Arc<str>, (u64, Timestamp)>>);
+struct Totals {
+    /// Absent: not read yet.
+    known: Option<HashMap<Arc<str>, (u64, Timestamp)>>,
+    /// When the last list was read.
+    read: Option<Timestamp>,
+}
 
 impl Used {
     pub(super) fn new(usage: Usage) -> Self {
-        Used { usage, nodes: Totals::default(), keys: Totals::default() }
+        Used { usage, nodes: Totals::default(), keys: Totals::default(), has_begun: false }
     }
 
     /// Something that is counted was read and is in the report. `usual` is how old it may become.
@@ -42,6 +49,9 @@ impl Used {
             Counted::Keys => self.keys.were(tokens(report).into_iter().collect(), now),
         };
         let id = report.id();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.usage.begins(&id);
+        }
         self.usage.saw(&id, counted, moves, usual, now);
         if counted == Counted::Users {
             report.used_today = self.usage.used_today(&id);
@@ -79,8 +89,9 @@ impl Totals {
     fn were(&mut self, read: Vec<(&Arc<str>, u64)>, now: Timestamp) -> Vec<Move> {
         let listed: HashSet<_> = read.iter().map(|(name, _)| *name).collect();
         // One that comes while another one goes may be the same under another name, and what it has used is not new.
-        let lost = self.0.as_ref().is_none_or(|known| known.keys().any(|name| !listed.contains(name)));
-        let known = self.0.get_or_insert_default();
+        let lost = self.known.as_ref().is_none_or(|known| known.keys().any(|name| !listed.contains(name)));
+        let last_list = self.read.replace(now).filter(|_| !lost);
+        let known = self.known.get_or_insert_default();
         let mut moves = Vec::new();
         for (name, total) in &read {
             let before = known.get(*name).copied();
@@ -90,7 +101,7 @@ impl Totals {
                     owner: None,
                     before: before.map(|(total, _)| total).or((!lost).then_some(0)),
                     total: *total,
-                    last_read: before.map(|(_, at)| at),
+                    last_read: before.map(|(_, at)| at).or(last_list),
                     may_be_reset: false,
                     resets_unseen: false,
                     is_restored: false,
@@ -131,6 +142,17 @@ mod tests {
             usage.write().await;
             clock.step(86_400_000);
         }
+    }
+
+    #[test]
+    fn what_is_new_came_after_the_last_list() {
+        let mut totals = Totals::default();
+        let names: Vec<Arc<str>> = ["a", "b"].map(Arc::from).to_vec();
+        let at = Timestamp::from_secs;
+        totals.were(vec![(&names[0], 1)], at(5));
+        let moves = totals.were(vec![(&names[0], 1), (&names[1], 2)], at(9));
+        let moves: Vec<_> = moves.iter().map(|read| (&*read.name, read.before, read.last_read)).collect();
+        assert_eq!(moves, [("b", Some(0), Some(at(5)))]);
     }
 
     #[test]

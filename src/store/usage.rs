@@ -108,6 +108,11 @@ impl Usage {
         Ok(Usage { shared, source, requests })
     }
 
+    /// Notes that the totals of a target are read by another loop from now on, which may know older ones than the history.
+    pub fn begins(&self, target: &str) {
+        self.shared.open().begins(target);
+    }
+
     /// Adds totals of a target, given by [`Report::id`](crate::model::Report::id), that were read now. `usual` is the time
     /// between two readings beyond which something is missing. Never waits for the disk.
     pub fn saw(&self, target: &str, counted: Counted, moves: Vec<Move>, usual: Duration, now: Timestamp) {

@@ -28,8 +28,10 @@ pub(super) struct Open {
 /// What was read of one target.
 #[derive(Debug, Default)]
 struct OpenTarget {
-    /// When earlier processes last read each sort.
+    /// When each sort was last read before the present loop began, by this process or an earlier one.
     before: Each<Option<Timestamp>>,
+    /// When this process last read each sort.
+    newest: Each<Option<Timestamp>>,
     /// When each sort was last read; absent: not since the last write.
     read: Each<Option<Timestamp>>,
     /// In the order in which they came.
@@ -74,6 +76,14 @@ impl Open {
         *self.target(target).before.of_mut(counted) = Some(at);
     }
 
+    pub(super) fn begins(&mut self, target: &str) {
+        let OpenTarget { before, newest, .. } = self.target(target);
+        for counted in Counted::ALL {
+            let before = before.of_mut(counted);
+            *before = (*before).max(*newest.of(counted));
+        }
+    }
+
     pub(super) fn keep_only(&mut self, ids: Vec<String>, now: Timestamp) {
         self.kept = Some((ids, now));
     }
@@ -96,15 +106,19 @@ impl Open {
             // The file may lack what an earlier process has read.
             let last = if read.is_restored { before.or(read.last_read) } else { read.last_read.max(before) };
             let last = last.unwrap_or(now);
+            // What is new was missing in the last whole list, which began up to two rounds ago.
+            let usual = if read.before == Some(0) { usual * 2 } else { usual };
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
             let since = (since < start).then(|| past.day(since));
             // A total that was held is older than the reading.
             let is_newer = read.last_read > before && !read.may_be_reset;
-            read.may_be_reset |= read.resets_unseen && now.since(last) > usual;
+            let is_due = now.since(last) > usual && quarter_of_hour(last) != quarter_of_hour(now);
+            read.may_be_reset |= read.resets_unseen && is_due;
             (read, Pause { since, is_late, is_newer })
         };
         *open.read.of_mut(counted) = Some(now);
+        *open.newest.of_mut(counted) = Some(now);
         if moves.is_empty() {
             return;
         }
@@ -152,6 +166,11 @@ impl Open {
     fn target(&mut self, target: &str) -> &mut OpenTarget {
         self.targets.entry(target.to_owned()).or_default()
     }
+}
+
+/// Panels reset counts at full hours of their zone (3x-ui: `trafficReset`).
+fn quarter_of_hour(time: Timestamp) -> i64 {
+    time.as_secs().div_euclid(15 * 60)
 }
 
 impl OpenTarget {
@@ -340,12 +359,25 @@ mod tests {
         }
     }
 
+    /// A target that was removed from the configuration and added again, with the list that was saved before that.
+    #[test]
+    fn a_loop_that_begins_knows_less_than_the_history() {
+        let mut open = Open::new(TimeZone::UTC);
+        add(&mut open, 0, &[("a", Some(40), 100)]);
+        drop(open.take());
+        open.begins("home");
+        let earlier = Some(NOON.saturating_add_millis(-HOUR));
+        let read = Move { is_restored: true, ..read("a", Some(40), 105, earlier) };
+        open.add("home", Counted::Users, vec![read], USUAL, NOON.saturating_add_millis(HOUR));
+        assert_eq!(used(&days(&mut open)[0], Some(100)), [("a", 5, 0, 0)]);
+    }
+
     #[test]
     fn one_that_was_missing_for_a_while_goes_on() {
         // The total in the file, the total now, and what was used with its marks.
         for (stored, now, expected) in [
             (None, 9, ("a", 9, 0, 0)),
-            (Some(5), 9, ("a", 4, 1, 1)),
+            (Some(5), 9, ("a", 4, 0, 0)),
             (Some(9), 9, ("a", 0, 0, 0)),
             // Deleted and created again.
             (Some(20), 9, ("a", 9, 2, 2)),

@@ -132,10 +132,14 @@ impl PeriodMarks {
     /// A reset is one of both.
     const RESET: PeriodMarks = PeriodMarks { day: Marks::RESET, month: Marks::RESET };
 
-    /// It is not known since when something grew.
+    /// Those of growth of which it is not known when it began.
     const GAP: PeriodMarks = PeriodMarks { day: Marks::GAP, month: Marks::GAP };
 
-    /// Those of growth since an earlier day.
+    /// Those of growth since this day, or an earlier one.
+    pub(super) fn since(since: Option<Day>, day: Day) -> Self {
+        since.map_or(PeriodMarks::GAP, |since| PeriodMarks::gap(since, day))
+    }
+
     fn gap(since: Day, day: Day) -> Self {
         let gap = |same_period: bool| Marks::GAP.only_if(!same_period);
         PeriodMarks { day: gap(since == day), month: gap(since.month() == day.month()) }
@@ -248,7 +252,7 @@ impl Row {
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
         let is_back = is_back && grown > 0;
-        let marks = marks.with(gap.unwrap_or_default()).with(PeriodMarks::GAP.only_if(is_back));
+        let marks = marks.with(gap.unwrap_or_default());
         let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
         Used { used: grown.saturating_add(self.grown), marks, earlier, is_back }
     }

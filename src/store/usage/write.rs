@@ -111,8 +111,10 @@ impl Target {
                 let stored = found.and_then(|found| found.total);
                 let mut used = row.used(stored, day.day);
                 if let Some(found) = found.filter(|_| used.is_back) {
-                    used.earlier =
-                        last_moved(transaction, found.subject, day.day)?.map(|day| (day, Marks::GAP));
+                    let since = last_moved(transaction, found.subject, day.day)?;
+                    used.marks = used.marks.with(PeriodMarks::since(since, day.day));
+                    let earlier = since.filter(|since| *since != day.day).map(|since| (since, Marks::GAP));
+                    used.earlier = used.earlier.or(earlier);
                 }
                 if counted.is_in_sum() {
                     sum.add(used);
@@ -210,12 +212,12 @@ fn found(
     Ok(row.optional()?)
 }
 
-/// The last day before this one on which a subject moved.
+/// The last day up to this one on which a subject moved.
 fn last_moved(transaction: &Transaction<'_>, subject: i64, day: Day) -> Result<Option<Day>, Fault> {
     let sql = "SELECT 1 FROM days WHERE period = ? AND subject = ?";
     let mut find = transaction.prepare_cached(sql)?;
     // Rows are found by day: few steps lead to most, and one query about all days would read the table.
-    for number in (By::Day.first_kept(day)..day.number()).rev() {
+    for number in (By::Day.first_kept(day)..=day.number()).rev() {
         if find.exists(params![number, subject])? {
             return Ok(Some(Day::of_number(number)));
         }

@@ -22,7 +22,7 @@ const NOT_REPORTED: &str =
     "PasarGuard reports the addresses of users from 1.6 on; update the panel, or remove device_limit";
 
 impl Marzban {
-    /// Asks about the next connected users. Those of whom the panel fails to answer are left out until the next round.
+    /// Asks about the next connected users. A user for whom the request fails is left out until the next round.
     pub(super) async fn read_addresses(&mut self, now: Moment) -> Result<Step, FetchError> {
         let facts = vec![Fact::Omitted(Part::Addresses, 0)];
         let Some(addresses) = self.addresses.clone() else { return Ok(Step::done(Part::Addresses, facts)) };
@@ -64,8 +64,10 @@ impl Marzban {
         };
         match self.get(ASKED, &format!("/api/node/online_stats/{user}/ip"), now).await {
             Ok(answer) => convert::addresses(&answer, &self.odd).ok_or_else(|| other_system(ASKED)),
-            // The user is gone.
-            Err(FetchError { cause: Cause::NotFound(_), .. }) => Ok(None),
+            Err(FetchError { cause: Cause::NotFound(_), .. }) => {
+                addresses.known().forget(id);
+                Ok(None)
+            }
             Err(err) => Err(err),
         }
     }

@@ -147,12 +147,17 @@ impl Known {
         next
     }
 
+    /// The panel does not know the user.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.connected.remove(&id);
+    }
+
     /// Whether the round goes on.
     pub(super) fn has_more(&self) -> bool {
         self.asked.is_some_and(|asked| self.connected.range((Excluded(asked), Unbounded)).next().is_some())
     }
 
-    /// The panel has answered; absent: it has no such user, or no node says how many addresses there are.
+    /// The panel has answered; absent: no node says how many addresses there are.
     pub(super) fn answered(&mut self, id: u64, count: Option<u64>, now: Moment) {
         (self.has_answered, self.has_ever_answered) = (true, true);
         if let Some(user) = self.connected.get_mut(&id) {

@@ -101,11 +101,13 @@ impl UserRow {
         let created = if last_online.is_none() { row.time("created_at") } else { None };
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
         let name = Arc::from(&*name);
+        let resets = resets_after(row);
+        note(Unread::QUOTA_RESET, resets.is_none());
         let online = last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN);
         let mut extra = self.devices(row, &name, (!unread.has(Unread::ONLINE)).then_some(online));
-        if let Some(days) = resets_after(row) {
+        if let Some(Some(days)) = resets {
             // Of a user who was never reset, all that was ever used is used now.
-            let began = if used == lifetime { row.time("created_at") } else { None };
+            let began = if used.is_some() && used == lifetime { row.time("created_at") } else { None };
             extra.resets = Some(Resets::new(days, began, self.now.wall));
         }
         Ok(User {
@@ -166,16 +168,21 @@ fn expiry(status: UserStatus, expire: Option<Timestamp>, on_hold: Option<u64>) -
     }
 }
 
-/// After how many days the panel sets the user's use back to 0: not by the calendar.
-fn resets_after(row: &Object<'_>) -> Option<NonZeroU16> {
-    let days = match &*row.word("data_limit_reset_strategy")? {
+/// After how many days the panel sets the user's use back to 0, not by the calendar; absent inside: it does not. Absent: it is
+/// not known.
+fn resets_after(row: &Object<'_>) -> Option<Option<NonZeroU16>> {
+    let Some(strategy) = row.word("data_limit_reset_strategy") else {
+        return (!row.was_odd("data_limit_reset_strategy")).then_some(None);
+    };
+    let days = match &*strategy {
+        "no_reset" => 0,
         "day" => 1,
         "week" => 7,
         "month" => 30,
         "year" => 365,
         _ => return None,
     };
-    NonZeroU16::new(days)
+    Some(NonZeroU16::new(days))
 }
 
 /// Whether the panel starts the user's `next_plan` as soon as this plan ends or is used up. Marzban's waits for both if
@@ -223,7 +230,8 @@ mod tests {
             let read = row.convert(&Object::new("user", &text, &odd).unwrap()).unwrap();
             let resets = read.extra.resets.map(|resets| (resets.days.get(), resets.next));
             assert_eq!(resets, expected.map(|(days, next)| (days, next.map(Timestamp::of))), "{strategy}");
-            assert!(!read.unread.has(Unread::QUOTA_RESET));
+            // Of other words, nothing is known.
+            assert_eq!(read.unread.has(Unread::QUOTA_RESET), ["\"decade\"", "7"].contains(&strategy));
         }
     }
 }
