@@ -311,7 +311,7 @@ fn used(clock: &Clock, of: &[(&str, u64)]) -> History {
         let one = |(name, bytes): &(&str, u64)| Move {
             name: (*name).into(),
             owner: None,
-            before: Some(0),
+            before: Some(bytes * (times - 1).min(1)),
             total: bytes * times,
             last_read: Some(at),
             may_be_reset: false,
