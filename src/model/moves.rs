@@ -68,7 +68,7 @@ impl BitOr for Marks {
 }
 
 /// A new total of a subject: a user, a node or a client key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Move {
     pub name: Arc<str>,
     /// The admin that owns the user.

@@ -23,7 +23,7 @@ pub enum Part {
     Online,
     /// Traffic by node of the users named in the configuration.
     UserNodes,
-    /// From how many addresses users are connected, of a panel that tells it of one user at a time.
+    /// From how many addresses users are connected, of a panel that reports one user at a time.
     Addresses,
     /// The accounts by which an LLM proxy reaches its providers.
     Credentials,

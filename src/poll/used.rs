@@ -98,14 +98,10 @@ impl Totals {
             if before.is_none_or(|(before, _)| before != *total) {
                 moves.push(Move {
                     name: Arc::clone(name),
-                    owner: None,
                     before: before.map(|(total, _)| total).or((!lost).then_some(0)),
                     total: *total,
                     last_read: before.map(|(_, at)| at).or(last_list),
-                    may_be_reset: false,
-                    resets_unseen: false,
-                    is_restored: false,
-                    is_falling: false,
+                    ..Move::default()
                 });
             }
         }

@@ -310,14 +310,10 @@ fn used(clock: &Clock, of: &[(&str, u64)]) -> History {
     let moves = |at: Timestamp, times: u64| {
         let one = |(name, bytes): &(&str, u64)| Move {
             name: (*name).into(),
-            owner: None,
             before: Some(bytes * (times - 1).min(1)),
             total: bytes * times,
             last_read: Some(at),
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         };
         of.iter().map(one).collect()
     };
@@ -364,14 +360,10 @@ fn traffic_of_more_than_a_day_is_said_to_be() {
     let yesterday = BEGIN.saturating_sub(Duration::from_secs(DAY));
     let read = |name: &str, before: u64, total: u64, days: u64| Move {
         name: name.into(),
-        owner: None,
         before: Some(before),
         total,
         last_read: Some(yesterday.saturating_sub(Duration::from_secs(days * DAY))),
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
+        ..Move::default()
     };
     let moves = vec![
         read("a", 0, 9 << 30, 2),

@@ -39,10 +39,7 @@ fn history(grown: &[(&str, &str, &str, u64)]) -> Usage {
             before: Some(before),
             total: *total,
             last_read: Some(Timestamp::of(at)),
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         };
         usage.saw("home", Counted::Users, vec![used], Duration::from_secs(600), Timestamp::of(at));
         usage.write_and_wait();
@@ -158,10 +155,7 @@ fn a_user_without_traffic_is_not_listed_even_if_the_count_was_reset() {
         before: Some(5),
         total: 0,
         last_read: Some(Timestamp::of("2026-11-04T00:00:00Z")),
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
+        ..Move::default()
     };
     let at = Timestamp::of("2026-12-01T00:00:00Z").saturating_sub(Duration::from_secs(60));
     usage.saw("home", Counted::Users, vec![reset], Duration::from_secs(600), at);

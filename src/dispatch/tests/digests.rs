@@ -157,17 +157,7 @@ async fn a_digest_lists_who_used_the_most_and_is_not_sent_for_that_alone() {
 
 fn bob_has_used(total: u64, before: Option<u64>, last_read: Timestamp) -> Move {
     let (name, last_read) = ("bob".into(), Some(last_read));
-    Move {
-        name,
-        owner: None,
-        before,
-        total,
-        last_read,
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
-    }
+    Move { name, before, total, last_read, ..Move::default() }
 }
 
 #[tokio::test(start_paused = true)]

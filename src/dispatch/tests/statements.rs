@@ -40,17 +40,7 @@ async fn bench(receivers: &[&str], statements: &[Statement]) -> Bench {
     let begin = bench.wall(Duration::ZERO);
     for (total, before, at) in [(5, Some(0), begin.saturating_sub(30 * DAY)), (12, Some(5), begin)] {
         let (name, last_read) = ("ann".into(), Some(at));
-        let used = Move {
-            name,
-            owner: None,
-            before,
-            total,
-            last_read,
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
-        };
+        let used = Move { name, before, total, last_read, ..Move::default() };
         bench.usage.saw("home", Counted::Users, vec![used], HOUR, at);
         bench.usage.write().await;
     }

@@ -188,14 +188,11 @@ fn used() -> Vec<Move> {
     let long_ago = NOW.saturating_sub(Duration::from_secs(3 * 86_400));
     let user = |name: &str, total, last_read, may_be_reset| Move {
         name: name.into(),
-        owner: None,
         before: Some(0),
         total,
         last_read: Some(last_read),
         may_be_reset,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
+        ..Move::default()
     };
     let users = [
         ("ann", 734_003_200, NOW, false),

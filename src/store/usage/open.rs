@@ -214,17 +214,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn read(name: &str, before: Option<u64>, total: u64, last_read: Option<Timestamp>) -> Move {
-        Move {
-            name: name.into(),
-            owner: None,
-            before,
-            total,
-            last_read,
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
-        }
+        Move { name: name.into(), before, total, last_read, ..Move::default() }
     }
 
     fn add(open: &mut Open, hours: i64, moves: &[(&str, Option<u64>, u64)]) {

@@ -291,14 +291,9 @@ mod tests {
                 came.insert(Arc::clone(&names[at]));
                 let read = Move {
                     name: Arc::clone(&names[at]),
-                    owner: None,
                     before: Some(before),
                     total: totals[at],
-                    last_read: None,
-                    may_be_reset: false,
-                    resets_unseen: false,
-                    is_restored: false,
-                    is_falling: false,
+                    ..Move::default()
                 };
                 page.push((read, none));
             }

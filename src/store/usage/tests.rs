@@ -35,10 +35,7 @@ impl ByHand {
             before,
             total,
             last_read,
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         };
         self.shared.open().add("home", Counted::Users, vec![read], USUAL, now);
     }
@@ -102,17 +99,7 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
 
     clock.step(3 * DAY);
     let mut third = ByHand::open(folder.path(), &clock);
-    let read = Move {
-        name: "ann".into(),
-        owner: None,
-        before: None,
-        total: 1050,
-        last_read: None,
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
-    };
+    let read = Move { name: "ann".into(), total: 1050, ..Move::default() };
     third.shared.open().add("home", Counted::Users, vec![read], USUAL, clock.now().wall);
     assert!(third.write());
     // Part of it was used on the day when it was last read, so that one is marked too.
@@ -154,10 +141,7 @@ fn a_user_is_of_the_admin_that_had_it_last() {
             before: Some(before),
             total,
             last_read: Some(clock.now().wall),
-            is_restored: false,
-            may_be_reset: false,
-            resets_unseen: false,
-            is_falling: false,
+            ..Move::default()
         };
         history.shared.open().add("home", Counted::Users, vec![read], USUAL, clock.now().wall);
         assert!(history.write());
@@ -478,17 +462,8 @@ fn sums_stay_whole_whatever_a_panel_says() {
 async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(NOON);
-    let read = |before: u64, total: u64| Move {
-        name: "key".into(),
-        owner: None,
-        before: Some(before),
-        total,
-        last_read: None,
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
-    };
+    let read =
+        |before: u64, total: u64| Move { name: "key".into(), before: Some(before), total, ..Move::default() };
     let query = UsageQuery {
         target: "llm".into(),
         kind: SubjectKind::Key,

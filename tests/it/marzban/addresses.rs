@@ -1,4 +1,4 @@
-//! From how many addresses users of PasarGuard are connected, which it tells of one user at a time.
+//! From how many addresses users of PasarGuard are connected, which it reports for one user at a time.
 
 use std::{
     sync::{Arc, Mutex},
@@ -38,7 +38,7 @@ const USERS_NOW: &str = r#"{"users":[
     {"id":10,"username":"free","status":"active","online_at":null,"hwid_limit":0},
     {"id":11,"username":"idle","status":"active","online_at":null,"hwid_limit":null},
     {"id":12,"username":"odd","status":"active","online_at":"soon","hwid_limit":null}],"total":5}"#;
-const NOBODY: &str =
+const NONE_CONNECTED: &str =
     r#"{"users":[{"id":11,"username":"idle","status":"active","online_at":null}],"total":1}"#;
 
 impl Told {
@@ -158,13 +158,13 @@ async fn the_version_decides_whether_an_id_or_a_name_is_sent() {
 /// A right that the account never had is not one that it has lost.
 #[tokio::test]
 async fn a_panel_without_connected_users_is_asked_all_the_same() {
-    let mut told = Told::by(NOBODY, |_| None).await;
+    let mut told = Told::by(NONE_CONNECTED, |_| None).await;
     assert!(told.read(Part::Addresses, now()).await.unwrap());
     assert_eq!(told.asked(), ["0"]);
     assert_eq!(told.devices(now()).await, [(Some(0), Some(3))]);
 
     let refusal = r#"{"detail":"Permission denied: nodes.stats"}"#;
-    let mut told = Told::by(NOBODY, move |_| Some(Answer::new(403, &[], refusal))).await;
+    let mut told = Told::by(NONE_CONNECTED, move |_| Some(Answer::new(403, &[], refusal))).await;
     let err = told.read(Part::Addresses, now()).await.unwrap_err();
     assert_eq!(err.reason().label(), "forbidden");
 }

@@ -36,14 +36,10 @@ async fn a_hundred_thousand_users_are_written_in_time() {
             .iter()
             .map(|name| Move {
                 name: Arc::clone(name),
-                owner: None,
                 before: Some(day << 30),
                 total: (day + 1) << 30,
                 last_read: Some(now),
-                may_be_reset: false,
-                resets_unseen: false,
-                is_restored: false,
-                is_falling: false,
+                ..Move::default()
             })
             .collect();
         let began = Instant::now();

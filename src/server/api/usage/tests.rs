@@ -24,9 +24,7 @@ async fn history(labels: UserLabels) -> State {
         total,
         last_read: Some(NOW),
         may_be_reset,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
+        ..Move::default()
     };
     let usual = Duration::from_secs(600);
     let users = vec![read("=ann", 5, true), read("bob, \"b\"", 7, false)];
@@ -120,14 +118,10 @@ async fn days_of_a_clock_that_was_ahead_are_not_shown() {
     let ahead = NOW.saturating_add_millis(100 * 86_400_000);
     let read = Move {
         name: "bob, \"b\"".into(),
-        owner: None,
         before: Some(7),
         total: 9,
         last_read: Some(NOW),
-        may_be_reset: false,
-        resets_unseen: false,
-        is_restored: false,
-        is_falling: false,
+        ..Move::default()
     };
     state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), ahead);
     state.usage.write().await;

@@ -292,14 +292,10 @@ async fn a_user_has_a_page_with_what_was_used() {
         let (state, path) = user(&path, labels);
         let read = |name: &str, total: u64, last: Timestamp| Move {
             name: name.into(),
-            owner: None,
             before: Some(0),
             total,
             last_read: Some(last),
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         };
         let long_ago = NOW.saturating_sub(Duration::from_secs(5 * 86_400));
         let moves = vec![read("a b", 5 << 30, long_ago), read("gone", 7, NOW)];
@@ -352,17 +348,8 @@ async fn one_who_was_deleted_is_found_by_name_or_code() {
     {
         let state =
             state(&[report("home", Vec::new(), ago(Duration::ZERO))], ActiveAlerts::default(), labels);
-        let read = Move {
-            name: "gone".into(),
-            owner: None,
-            before: Some(0),
-            total: 7,
-            last_read: Some(NOW),
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
-        };
+        let read =
+            Move { name: "gone".into(), before: Some(0), total: 7, last_read: Some(NOW), ..Move::default() };
         state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), NOW);
         state.usage.write().await;
         let page = asked(&state, &Page::User("home".into(), path.clone()));
