@@ -327,6 +327,11 @@ impl Poller {
         }
         let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list(), users.beside())).await;
         let Ok(Ok(users)) = encoded else { return };
+        // A list that is newer than the history would let the next process miss what only this one saw: a reset, or a user
+        // who was missing.
+        if let Some(used) = &self.used {
+            drop(tokio::time::timeout(WRITTEN_WITHIN, used.write(&self.report)).await);
+        }
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
         // The store logs its own failures.
         drop(store.save_users(&self.report.id(), saved).await);
@@ -555,8 +560,8 @@ impl Poller {
         self.unkept |= matches!(fact, Fact::Users(_));
         let counted = used::counted(&fact);
         self.report.merge(fact, now);
-        if let Some(((counted, part), used)) = counted.zip(self.used.as_mut()) {
-            used.were_read(counted, &mut self.report, self.schedule.between_readings(part), now.wall);
+        if let Some((counted, used)) = counted.zip(self.used.as_mut()) {
+            used.were_read(counted, &mut self.report, self.schedule.between_readings(counted.1), now.wall);
         }
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
@@ -636,6 +641,9 @@ const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// A quick walk is not stored each time: compressing tens of thousands of users takes a large part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
+
+/// A disk that hangs does not stop the target's loop for longer, each time.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The pages of a walk are published at most this often, unless something else is published: each publication renders
 /// the exposition again and evaluates the alerts.

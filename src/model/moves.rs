@@ -77,16 +77,31 @@ pub struct Move {
     pub before: Option<u64>,
     /// Bytes or tokens.
     pub total: u64,
+    /// It was not there before, and all of its total came since `last_read`.
+    pub is_new: bool,
     /// When the total was read before; absent: that is not known.
     pub last_read: Option<Timestamp>,
     /// An earlier process read `before`, and may not have written it to the history.
     pub is_restored: bool,
-    /// The panel may have reset it in between, although it did not fall.
+    /// The panel may have reset it since it was read before, by this process or an earlier one, although it did not fall.
     pub may_be_reset: bool,
     /// The panel resets it at times that it does not say, so that it may have done so in a pause.
     pub resets_unseen: bool,
     /// The panel says less, which is not believed yet: `total` is the one before.
     pub is_falling: bool,
+}
+
+impl Move {
+    fn of(user: &User) -> Self {
+        Move {
+            name: Arc::clone(&user.name),
+            owner: user.owner.clone(),
+            total: user.traffic.value(),
+            resets_unseen: user.unread.has(Unread::QUOTA_RESET),
+            is_falling: user.traffic.is_falling(),
+            ..Move::default()
+        }
+    }
 }
 
 /// The users whose totals have moved since they were last taken, and those that were read for the first time since
@@ -119,7 +134,14 @@ impl Moves {
         let is_restored = known.read_at <= from && from <= user.read_at;
         let changes = before != total || known.owner != user.owner;
         if changes || is_restored || may_be_reset || user.traffic.is_falling() {
-            self.add(user, Some(before), (Some(known.read_at), is_restored), may_be_reset);
+            let last_read = Some(known.read_at);
+            self.list.push(Move {
+                before: Some(before),
+                last_read,
+                is_restored,
+                may_be_reset,
+                ..Move::of(user)
+            });
         }
     }
 
@@ -127,28 +149,11 @@ impl Moves {
     /// came later: it is `new`.
     pub(super) fn user_came(&mut self, user: &User, is_new: bool, last_list: Option<Timestamp>) {
         if self.from.is_some() {
-            self.add(user, is_new.then_some(0), (last_list, false), false);
+            // The last reset that the panel announced is not known, if there was one.
+            let may_be_reset = !is_new && user.extra.quota_reset.is_some();
+            let (before, last_read) = (is_new.then_some(0), last_list);
+            self.list.push(Move { before, is_new, last_read, may_be_reset, ..Move::of(user) });
         }
-    }
-
-    fn add(
-        &mut self,
-        user: &User,
-        before: Option<u64>,
-        (last_read, is_restored): (Option<Timestamp>, bool),
-        may_be_reset: bool,
-    ) {
-        self.list.push(Move {
-            name: Arc::clone(&user.name),
-            owner: user.owner.clone(),
-            before,
-            total: user.traffic.value(),
-            last_read,
-            is_restored,
-            may_be_reset,
-            resets_unseen: user.unread.has(Unread::QUOTA_RESET),
-            is_falling: user.traffic.is_falling(),
-        });
     }
 }
 

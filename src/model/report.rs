@@ -241,15 +241,9 @@ impl Report {
         counted.or_else(|| u64::try_from(online()?).ok())
     }
 
-    /// All bytes through each node: by its own counters where the panel keeps them, else as added up from its usage. Never one
-    /// after the other for the same node, because they do not count from the same start.
-    pub fn node_totals(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
-        let counts = |node: &&Node| node.uplink.is_some() || node.downlink.is_some();
-        let own: HashSet<_> = self.nodes.iter().filter(counts).map(|node| &node.label).collect();
-        let counted = self.nodes.iter().filter_map(|node| Some((&node.label, node.bytes()?)));
-        let added_up = self.usage.iter().filter(move |traffic| !own.contains(&traffic.node));
-        counted
-            .chain(added_up.map(|traffic| (&traffic.node, traffic.uplink.saturating_add(traffic.downlink))))
+    /// All bytes through each node whose total comes with a part.
+    pub fn node_totals(&self, part: Part) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        node_totals(&self.nodes, &self.usage, part)
     }
 
     /// Merges one converted fact, read at `now`. Counters continue from the previous reading.
@@ -356,18 +350,9 @@ impl Report {
         self.read_node_periods(Part::Nodes, now);
     }
 
-    /// Of a node that counts its traffic itself, the list of nodes has the counter, and of others the list of usage.
     fn read_node_periods(&mut self, part: Part, now: Moment) {
-        let own = self.nodes.iter().filter(|node| node.uplink.is_some() || node.downlink.is_some());
-        if part == Part::Nodes {
-            for (node, bytes) in own.filter_map(|node| Some((&node.label, node.bytes()?))) {
-                self.node_periods.read(node, bytes, now);
-            }
-            return;
-        }
-        let own: HashSet<_> = own.map(|node| &node.label).collect();
-        for usage in self.usage.iter().filter(|usage| !own.contains(&usage.node)) {
-            self.node_periods.read(&usage.node, usage.bytes(), now);
+        for (node, bytes) in node_totals(&self.nodes, &self.usage, part) {
+            self.node_periods.read(node, bytes, now);
         }
     }
 
@@ -399,6 +384,21 @@ impl Report {
         self.journal.outbounds_were(&listed, self.lists_all(Part::Outbounds), now);
         self.outbounds = Arc::new(outbounds);
     }
+}
+
+/// The total of a node that counts its traffic itself comes with the list of nodes, and that of another one with the usage. Never
+/// one after the other for the same node, because they do not count from the same start.
+fn node_totals<'a>(
+    nodes: &'a [Node],
+    usage: &'a [NodeTraffic],
+    part: Part,
+) -> impl Iterator<Item = (&'a Arc<str>, u64)> {
+    let own = nodes.iter().filter(|node| node.uplink.is_some() || node.downlink.is_some());
+    let names: HashSet<_> = own.clone().map(|node| &node.label).collect();
+    let own = own.filter_map(|node| Some((&node.label, node.bytes()?)));
+    let added_up = usage.iter().map(|traffic| (&traffic.node, traffic.bytes()));
+    let added_up = added_up.filter(move |(name, _)| !names.contains(name));
+    own.filter(move |_| part == Part::Nodes).chain(added_up.filter(move |_| part == Part::Usage))
 }
 
 /// Nodes of which an unreadable row may be.

@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::{
     clock::Beats,
@@ -11,6 +13,7 @@ use crate::{
         BesideUsers, Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User,
         UserCounts, UserNames, WalkEnd, WholeList,
     },
+    store::Counted,
     upstream::{
         Again, Cause, Pace,
         scripted::{Log, Script, Scripted},
@@ -469,8 +472,9 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
             .unwrap_err();
         // The store's thread takes real time.
         tokio::time::resume();
-        let store = Store::in_memory();
-        let mut before = before.keeping(store.clone(), None);
+        let (store, usage) = (Store::in_memory(), Usage::in_memory(&before.clock, TimeZone::UTC));
+        let mut before = before.keeping(store.clone(), None).counting(usage.clone());
+        usage.saw("home", Counted::Users, Vec::new(), Duration::ZERO, before.clock.now().wall);
         before.keep_users().await;
         let kept = store.load_users("home").await.unwrap();
         tokio::time::pause();
@@ -478,6 +482,8 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
             assert!(!walked, "a list that is not whole is not kept");
             continue;
         };
+        // The history has what was read up to then.
+        assert!(usage.written("home").is_some());
         let (users, beside) = saved::decode(&kept.users).unwrap();
         assert_eq!(users.len(), 20_000);
         assert_eq!(users.iter().filter(|user| user.read_at > kept.read_at).count(), since);

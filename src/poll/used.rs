@@ -15,7 +15,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Used {
     usage: Usage,
+    /// Those that come with the list of nodes.
     nodes: Totals,
+    /// Those that come with the usage of nodes.
+    node_traffic: Totals,
     keys: Totals,
     /// Whether the history knows that this loop reads the target now.
     has_begun: bool,
@@ -32,20 +35,34 @@ struct Totals {
 
 impl Used {
     pub(super) fn new(usage: Usage) -> Self {
-        Used { usage, nodes: Totals::default(), keys: Totals::default(), has_begun: false }
+        Used {
+            usage,
+            nodes: Totals::default(),
+            node_traffic: Totals::default(),
+            keys: Totals::default(),
+            has_begun: false,
+        }
     }
 
     /// Something that is counted was read and is in the report. `usual` is how old it may become.
     pub(super) fn were_read(
         &mut self,
-        counted: Counted,
+        (counted, part): (Counted, Part),
         report: &mut Report,
         usual: Duration,
         now: Timestamp,
     ) {
         let moves = match counted {
             Counted::Users => report.moves.take(),
-            Counted::Nodes => self.nodes.were(report.node_totals().collect(), now),
+            Counted::Nodes => {
+                let totals: Vec<_> = report.node_totals(part).collect();
+                // Most panels give no totals with one of the two parts.
+                if totals.is_empty() {
+                    return;
+                }
+                let known = if part == Part::Nodes { &mut self.nodes } else { &mut self.node_traffic };
+                known.were(totals, now)
+            }
             Counted::Keys => self.keys.were(tokens(report).into_iter().collect(), now),
         };
         let id = report.id();
@@ -60,6 +77,11 @@ impl Used {
                 report.rates = Some(Arc::new(rates));
             }
         }
+    }
+
+    /// Writes what the target has used.
+    pub(super) async fn write(&self, report: &Report) {
+        self.usage.write_of(&report.id()).await;
     }
 }
 
@@ -96,9 +118,11 @@ impl Totals {
         for (name, total) in &read {
             let before = known.get(*name).copied();
             if before.is_none_or(|(before, _)| before != *total) {
+                let is_new = before.is_none() && !lost;
                 moves.push(Move {
                     name: Arc::clone(name),
-                    before: before.map(|(total, _)| total).or((!lost).then_some(0)),
+                    before: before.map(|(total, _)| total).or(is_new.then_some(0)),
+                    is_new,
                     total: *total,
                     last_read: before.map(|(_, at)| at).or(last_list),
                     ..Move::default()
@@ -117,7 +141,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        model::{Counter, User, UserFacts, WholeList},
+        model::{Counter, Marks, NodeTraffic, User, UserFacts, WholeList},
+        store::{By, SubjectKind, UsageQuery},
     };
 
     #[tokio::test]
@@ -133,10 +158,53 @@ mod tests {
             let whole = WholeList { users, started: now, ..WholeList::default() };
             report.merge(Fact::Users(UserFacts::Whole(whole)), now);
             let usual = Duration::from_secs(2 * 86_400);
-            used.were_read(Counted::Users, &mut report, usual, now.wall);
+            used.were_read((Counted::Users, Part::Users), &mut report, usual, now.wall);
             assert_eq!(report.rates.as_ref().map(|rates| rates.of("ann")), known, "day {day}");
             usage.write().await;
             clock.step(86_400_000);
+        }
+    }
+
+    /// The list of nodes is read on while their usage cannot be.
+    #[tokio::test]
+    async fn a_total_is_as_old_as_the_part_that_it_comes_with() {
+        // Minutes between two readings of the usage, over a midnight.
+        for (minutes, is_marked) in [(60, true), (10, false)] {
+            let midnight = Timestamp::from_secs(1_794_960_000);
+            let clock = Clock::starting_at(midnight.saturating_add_millis(-5 * 60_000));
+            let usage = Usage::in_memory(&clock, TimeZone::UTC);
+            let (mut used, mut report) = (Used::new(usage.clone()), Report::new("home"));
+            let mut read = |bytes: Option<u64>| {
+                let fact = match bytes {
+                    None => Fact::Nodes(Vec::new()),
+                    Some(uplink) => {
+                        Fact::NodeTraffic(vec![NodeTraffic { node: "a".into(), uplink, downlink: 0 }])
+                    }
+                };
+                let counted = counted(&fact).unwrap();
+                report.merge(fact, clock.now());
+                used.were_read(counted, &mut report, Duration::from_secs(15 * 60), clock.now().wall);
+            };
+            read(Some(7));
+            for _ in 0..minutes {
+                clock.step(60_000);
+                read(None);
+            }
+            read(Some(9));
+            usage.write().await;
+            let query = UsageQuery {
+                target: "home".into(),
+                kind: SubjectKind::Node,
+                name: None,
+                by: By::Day,
+                periods: i32::MIN..=i32::MAX,
+                after: None,
+                limit: 10,
+            };
+            let rows =
+                usage.rows(&query).unwrap().into_iter().map(|row| (row.used, row.marks.has(Marks::GAP)));
+            let rows: Vec<_> = rows.filter(|(used, _)| *used > 0).collect();
+            assert_eq!(rows, [(2, is_marked)], "{minutes}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! nothing depends on it. A thread of its own writes.
 //!
 //! Readers of targets give the totals that have moved to [`Usage::saw`]. A row is in memory only from then until the next
-//! write, at most five minutes later, see `open`. The growth is computed when it is written, from the total that the file has,
+//! write, at most six minutes later, see `open`. The growth is computed when it is written, from the total that the file has,
 //! and the new total is written in the same transaction, see `write`. So what moved while this process did not run is counted
 //! once, and a process that is killed loses nothing: what it had not written, the next one reads again.
 //!
@@ -41,7 +41,7 @@ use tokio::sync::oneshot;
 use self::{
     file::{Door, UsageFile},
     open::Open,
-    writer::{Shared, Work, Writer},
+    writer::{Shared, Which, Work, Writer},
 };
 use super::{error::StoreError, fault::Fault, health::StoreStatus};
 use crate::{
@@ -156,9 +156,10 @@ impl Usage {
         self.shared.open().calendar().day(now)
     }
 
-    /// When everything that had been read was last written: what is read from here is as of then. Absent: not by this process.
-    pub fn written(&self) -> Option<Timestamp> {
-        self.shared.written()
+    /// When everything that had been read of a target was last written: what is read from here is as of then. Absent: not by this
+    /// process.
+    pub fn written(&self, target: &str) -> Option<Timestamp> {
+        self.shared.written().get(target).map(|last| last.wall)
     }
 
     /// The rows that a query asks for, by period. This call blocks, but no writer.
@@ -233,12 +234,17 @@ impl Usage {
 
     /// Writes what was read so far, if the disk lets it.
     pub async fn write(&self) {
-        drop(self.ask(|done| Work::Write { done }).await);
+        drop(self.ask(|done| Work::Write { which: Which::All, done }).await);
+    }
+
+    /// Writes what was read of a target so far, if the disk lets it.
+    pub async fn write_of(&self, target: &str) {
+        drop(self.ask(|done| Work::Write { which: Which::Of(target.to_owned()), done }).await);
     }
 
     /// As [`Usage::write`], on a thread that may block.
     pub fn write_and_wait(&self) {
-        drop(self.ask(|done| Work::Write { done }).blocking_recv());
+        drop(self.ask(|done| Work::Write { which: Which::All, done }).blocking_recv());
     }
 
     /// Writes what was read so far and closes the file.

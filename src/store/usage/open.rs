@@ -107,7 +107,7 @@ impl Open {
             let last = if read.is_restored { before.or(read.last_read) } else { read.last_read.max(before) };
             let last = last.unwrap_or(now);
             // What is new was missing in the last whole list, which began up to two rounds ago.
-            let usual = if read.before == Some(0) { usual * 2 } else { usual };
+            let usual = if read.is_new { usual * 2 } else { usual };
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
             let since = (since < start).then(|| past.day(since));
@@ -131,9 +131,13 @@ impl Open {
         open.hold_together();
     }
 
-    /// Takes everything, to be written.
-    pub(super) fn take(&mut self) -> (Vec<Taken>, Option<(Vec<String>, Timestamp)>) {
-        let targets = self.targets.iter_mut().filter_map(|(target, open)| {
+    /// Takes everything of the targets that are due, to be written.
+    pub(super) fn take(
+        &mut self,
+        is_due: impl Fn(&str) -> bool,
+    ) -> (Vec<Taken>, Option<(Vec<String>, Timestamp)>) {
+        let due = self.targets.iter_mut().filter(|(target, _)| is_due(target));
+        let targets = due.filter_map(|(target, open)| {
             let (read, mut days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
             days.iter_mut().for_each(OpenDay::settle);
             let was_read = Counted::ALL.into_iter().any(|counted| read.of(counted).is_some());
@@ -214,7 +218,8 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn read(name: &str, before: Option<u64>, total: u64, last_read: Option<Timestamp>) -> Move {
-        Move { name: name.into(), before, total, last_read, ..Move::default() }
+        let is_new = before == Some(0);
+        Move { name: name.into(), before, is_new, total, last_read, ..Move::default() }
     }
 
     fn add(open: &mut Open, hours: i64, moves: &[(&str, Option<u64>, u64)]) {
@@ -225,7 +230,7 @@ mod tests {
     }
 
     fn days(open: &mut Open) -> Vec<OpenDay> {
-        open.take().0.pop().unwrap().days
+        open.take(|_| true).0.pop().unwrap().days
     }
 
     /// Name, what was used, and the marks of the day and of the month.
@@ -244,7 +249,7 @@ mod tests {
         let mut open = Open::new(TimeZone::UTC);
         let last = Some(NOON.saturating_add_millis(-60_000));
         let moves = [read("b", Some(10), 15, last), read("a", Some(0), 7, last)];
-        let moves = moves.map(|read| Move { is_restored: true, ..read }).to_vec();
+        let moves = moves.map(|read| Move { is_restored: true, is_new: false, ..read }).to_vec();
         open.add("home", Counted::Users, moves, USUAL, NOON);
         add(&mut open, 1, &[("c", None, 100), ("a", Some(7), 9), ("b", Some(15), 15)]);
         add(&mut open, 2, &[("c", None, 104), ("b", Some(15), 3), ("b", Some(3), 5)]);
@@ -254,7 +259,7 @@ mod tests {
         assert_eq!(used(day, None), [("a", 9, 0, 0), ("b", 10, 2, 2), ("c", 4, 0, 0)]);
         // The file has an older total.
         assert_eq!(used(day, Some(5)), [("a", 9, 2, 2), ("b", 15, 2, 2), ("c", 99, 0, 0)]);
-        assert!(open.take().0.is_empty());
+        assert!(open.take(|_| true).0.is_empty());
     }
 
     #[test]
@@ -335,6 +340,35 @@ mod tests {
         }
     }
 
+    /// The list was lost: what the panel announced is not known.
+    #[test]
+    fn a_process_without_a_list_may_have_missed_a_reset() {
+        // The total in the file, the total now, and what was used with its marks.
+        for (stored, now, expected) in
+            [(Some(5), 9, ("a", 4, 2, 2)), (Some(9), 9, ("a", 0, 0, 0)), (None, 9, ("a", 0, 0, 0))]
+        {
+            let mut open = Open::new(TimeZone::UTC);
+            open.was_read("home", Counted::Users, NOON.saturating_add_millis(-60_000));
+            let read = Move { may_be_reset: true, ..read("a", None, now, None) };
+            open.add("home", Counted::Users, vec![read], USUAL, NOON);
+            assert_eq!(used(&days(&mut open)[0], stored), [expected], "{stored:?}");
+        }
+    }
+
+    /// What is new was missing in the last list, which began a round before it was read; another one was read at that time.
+    #[test]
+    fn what_is_new_may_be_twice_as_old() {
+        for (is_new, minutes, marks) in [(true, 20, 0), (true, 21, 1), (false, 10, 0), (false, 11, 1)] {
+            let mut open = Open::new(TimeZone::UTC);
+            let midnight = NOON.saturating_add_millis(-12 * HOUR);
+            let last = midnight.saturating_add_millis(-60_000);
+            let read = Move { is_new, ..read("a", Some(0), 9, Some(last)) };
+            let now = last.saturating_add_millis(minutes * 60_000);
+            open.add("home", Counted::Users, vec![read], USUAL, now);
+            assert_eq!(used(&days(&mut open)[0], None), [("a", 9, marks, 0)], "{is_new} {minutes}");
+        }
+    }
+
     /// What an earlier process had read before midnight, and not written, is not of today.
     #[test]
     fn the_file_says_since_when_a_total_grew_that_an_earlier_process_read() {
@@ -354,7 +388,7 @@ mod tests {
     fn a_loop_that_begins_knows_less_than_the_history() {
         let mut open = Open::new(TimeZone::UTC);
         add(&mut open, 0, &[("a", Some(40), 100)]);
-        drop(open.take());
+        drop(open.take(|_| true));
         open.begins("home");
         let earlier = Some(NOON.saturating_add_millis(-HOUR));
         let read = Move { is_restored: true, ..read("a", Some(40), 105, earlier) };
@@ -382,7 +416,7 @@ mod tests {
     fn what_cannot_be_written_goes_on() {
         let mut open = Open::new(TimeZone::UTC);
         add(&mut open, 0, &[("a", Some(0), 5), ("b", Some(0), 1)]);
-        let mut taken = open.take().0;
+        let mut taken = open.take(|_| true).0;
         add(&mut open, 1, &[("a", Some(5), 8), ("c", Some(0), 2)]);
         open.put_back(taken.pop().unwrap());
         assert_eq!(used(&days(&mut open)[0], None), [("a", 8, 0, 0), ("b", 1, 0, 0), ("c", 2, 0, 0)]);
@@ -393,7 +427,7 @@ mod tests {
         let mut open = Open::new(TimeZone::UTC);
         let mut totals = 0;
         for day in 0..10 {
-            if let Some(taken) = open.take().0.pop() {
+            if let Some(taken) = open.take(|_| true).0.pop() {
                 open.put_back(taken);
             }
             add(&mut open, 24 * day, &[("a", Some(totals), totals + 3)]);

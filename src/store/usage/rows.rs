@@ -87,8 +87,10 @@ pub(super) struct Row {
     before: Option<u64>,
     /// It was read after what the file has.
     is_newer: bool,
-    /// An earlier process read it.
-    is_restored: bool,
+    /// It was not there before.
+    is_new: bool,
+    /// The panel may have reset it since the total before, which only the file may know.
+    may_be_reset: bool,
     first: u64,
     /// The earlier day of the reading before the first one, or near enough to it.
     since: Option<Day>,
@@ -170,16 +172,18 @@ pub(super) struct Pause {
 
 impl Row {
     fn of(read: Move, Pause { since, is_late, is_newer }: Pause) -> Self {
-        let Move { name, owner, before, total, is_restored, may_be_reset, is_falling, .. } = read;
+        let Move { name, owner, before, is_new, total, may_be_reset, is_falling, .. } = read;
         // Within a short time, a subject that is at rest before and after is at rest.
-        let is_reset = may_be_reset && (before != Some(total) || is_late) || is_falling && is_late;
+        let moved = before.is_some_and(|before| before != total || is_late);
+        let is_reset = may_be_reset && moved || is_falling && is_late;
         let marks = PeriodMarks::RESET.only_if(is_reset);
         Row {
             name,
             owner,
             before,
             is_newer,
-            is_restored,
+            is_new,
+            may_be_reset: may_be_reset && before.is_none(),
             first: total,
             since,
             is_late,
@@ -235,20 +239,18 @@ impl Row {
     pub(super) fn used(&self, stored: Option<Stored>, day: Day) -> Used {
         let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
         let stored = stored.map(|stored| stored.total);
-        // A process that read a newer total than the file has may have been killed before it wrote that.
-        let before = self.before.filter(|_| self.is_newer || stored.is_none());
         // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
-        let is_back = before == Some(0)
-            && !self.is_restored
-            && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
-        let before = before.filter(|_| !is_back);
+        let is_back = self.is_new && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
+        // A process that read a newer total than the file has may have been killed before it wrote that.
+        let before = self.before.filter(|_| !is_back && (self.is_newer || stored.is_none()));
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
         let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
         for total in known.chain([self.first]) {
             let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
             (grown, fell) = (grown.saturating_add(more), fell || is_reset);
         }
-        let marks = self.marks.with(PeriodMarks::RESET.only_if(fell));
+        let may_be_reset = self.may_be_reset && stored.is_some() && (grown > 0 || self.is_late);
+        let marks = self.marks.with(PeriodMarks::RESET.only_if(fell || may_be_reset));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
         let is_back = is_back && grown > 0;

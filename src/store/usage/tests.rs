@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{open::Taken, *};
+use super::{open::Taken, writer::Which, *};
 use crate::model::{Day, Marks, Month};
 
 const NOON: Timestamp = Timestamp::from_secs(1_795_003_200);
@@ -33,6 +33,7 @@ impl ByHand {
             name: name.into(),
             owner: Some("root".into()),
             before,
+            is_new: before == Some(0),
             total,
             last_read,
             ..Move::default()
@@ -41,7 +42,7 @@ impl ByHand {
     }
 
     fn write(&mut self) -> bool {
-        self.writer.write();
+        self.writer.write(&Which::All);
         self.shared.health.status().up
     }
 
@@ -110,15 +111,27 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
 
 #[test]
 fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::starting_at(NOON);
-    let mut history = ByHand::open(folder.path(), &clock);
-    history.saw("ann", Some(0), 100);
-    assert!(history.write());
-    clock.step(3 * DAY);
-    history.saw("ann", Some(0), 130);
-    assert!(history.write());
-    assert_eq!(history.days("ann"), days(&[("2026-11-18", 100, 1), ("2026-11-21", 30, 1)]));
+    // Whether the next process is the first to see the user again, with a list from before the last write.
+    for is_restarted in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(NOON);
+        let mut history = ByHand::open(folder.path(), &clock);
+        history.saw("ann", Some(0), 100);
+        history.saw("bob", Some(0), 1);
+        assert!(history.write());
+        clock.step(3 * DAY);
+        history.saw("bob", Some(1), 2);
+        assert!(history.write());
+        clock.step(30_000);
+        if is_restarted {
+            drop(history);
+            history = ByHand::open(folder.path(), &clock);
+        }
+        history.saw("ann", Some(0), 130);
+        assert!(history.write());
+        let expected = days(&[("2026-11-18", 100, 1), ("2026-11-21", 30, 1)]);
+        assert_eq!(history.days("ann"), expected, "{is_restarted}");
+    }
 }
 
 #[test]
@@ -414,19 +427,14 @@ fn a_full_disk_loses_nothing() {
     let read = |count: u64, total: u64| {
         let users = (0..count).map(|user| Move {
             name: format!("a user with a long name {user}").into(),
-            owner: None,
             before: Some(total),
             total: total + 1,
-            last_read: None,
-            may_be_reset: false,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         });
         shared.open().add("home", Counted::Users, users.collect(), USUAL, NOON);
     };
     read(5000, 0);
-    let taken: Vec<Taken> = shared.open().take().0;
+    let taken: Vec<Taken> = shared.open().take(|_| true).0;
     let full = history.writer.with(|connection| {
         connection.pragma_update(None, "max_page_count", 30).unwrap();
         write::write(connection, &taken[0])
@@ -458,6 +466,37 @@ fn sums_stay_whole_whatever_a_panel_says() {
     assert!(days[0].1 >= u64::MAX / 4 && Marks::of_bits(days[0].2).has(Marks::RESET), "{days:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn each_target_is_written_when_it_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    let home = || Which::Of("home".to_owned());
+    let other = || Which::Of("other".to_owned());
+    // Seconds since the last step, what is asked for, and whether it is written.
+    let steps = [
+        (1, Which::Due, true),
+        (329, Which::Due, false),
+        (1, Which::Due, true),
+        (60, other(), false),
+        (1, home(), true),
+        (329, Which::Due, false),
+        (1, Which::Due, true),
+        (1, Which::All, true),
+        // On the next day, everything is due.
+        (43_200, other(), true),
+        (1, other(), false),
+    ];
+    for (total, (seconds, which, is_written)) in (0..).zip(steps) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        history.saw("ann", Some(total), total + 1);
+        let now = clock.now();
+        history.writer.write(&which);
+        let is_new = history.shared.written().get("home").is_some_and(|last| last.uptime >= now.uptime);
+        assert_eq!(is_new, is_written, "{seconds} {which:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -481,7 +520,7 @@ async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
         usage.saw("llm", Counted::Keys, vec![read(0, 70)], USUAL, NOON);
         usage.write().await;
         assert_eq!(usage.rows(&query).unwrap()[0].used, 70);
-        assert!(usage.written().is_some() && usage.status().up);
+        assert!(usage.written("llm").is_some() && usage.status().up);
         usage.saw("llm", Counted::Keys, vec![read(70, 77)], USUAL, NOON);
         usage.close().await;
         usage.write().await;

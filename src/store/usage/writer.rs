@@ -23,22 +23,24 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    model::{Day, Rates, Timestamp, UsedToday},
+    model::{Day, Moment, Rates, Timestamp, UsedToday},
     store::{fault::Fault, health::Health},
 };
 
-/// How often what was read is written. At the end of a day it is written too.
-const WRITE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// What was read of a target is written when that of its last write is so old, and at the end of a day. A target whose list of
+/// users is stored every five minutes is written with it, and is not due in between.
+const WRITE_AFTER: Duration = Duration::from_secs(330);
+/// How often it is looked for targets that are due.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How often rates are computed.
 const RATES_EVERY: Duration = Duration::from_secs(15 * 60);
-/// When it is written for the first time: soon, so that the first totals are known to the next process.
-const FIRST_WRITE: Duration = Duration::from_secs(30);
 
 /// What the thread, those who read targets and those who ask share.
 #[derive(Debug)]
 pub(super) struct Shared {
     open: Mutex<Open>,
-    written: Mutex<Option<Timestamp>>,
+    /// When everything that had been read of a target was last written by this process.
+    written: Mutex<BTreeMap<String, Moment>>,
     /// What users of each target used today; absent: it is not wanted.
     today: Mutex<Option<BTreeMap<String, Arc<UsedToday>>>>,
     /// How fast users of each target use their quota, until that is taken.
@@ -73,9 +75,30 @@ impl Shared {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When everything that had been read was last written.
-    pub(super) fn written(&self) -> Option<Timestamp> {
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When everything that had been read of a target was last written by this process.
+    pub(super) fn written(&self) -> MutexGuard<'_, BTreeMap<String, Moment>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(super) enum Which {
+    /// Everything.
+    All,
+    /// What was read of this target.
+    Of(String),
+    /// What was read of targets that were not written for a while.
+    Due,
+}
+
+impl Which {
+    fn has(&self, target: &str, is_due: impl FnOnce() -> bool) -> bool {
+        match self {
+            Which::All => true,
+            Which::Of(one) => target == one,
+            Which::Due => is_due(),
+        }
     }
 }
 
@@ -83,6 +106,7 @@ impl Shared {
 #[derive(Debug)]
 pub(super) enum Work {
     Write {
+        which: Which,
         done: oneshot::Sender<()>,
     },
     /// Writes for the last time and closes the file.
@@ -154,22 +178,22 @@ impl Writer {
 
     /// Writes until it is asked to close, or the last handle is dropped.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Work>) {
-        let mut pause = FIRST_WRITE;
         loop {
-            let work = queue.recv_timeout(pause.min(self.until_midnight()));
-            self.write();
-            match work {
-                Ok(Work::Write { done }) => drop(done),
+            match queue.recv_timeout(LOOK_EVERY.min(self.until_midnight())) {
+                Ok(Work::Write { which, done }) => {
+                    self.write(&which);
+                    drop(done);
+                }
                 Ok(Work::Close { done }) => {
+                    self.write(&Which::All);
                     // The file is closed before the caller gets its answer.
                     drop(self);
                     drop(done);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.write(&Which::Due),
+                Err(RecvTimeoutError::Disconnected) => return self.write(&Which::All),
             }
-            pause = WRITE_EVERY;
         }
     }
 
@@ -179,26 +203,30 @@ impl Writer {
         self.shared.open().calendar().end_of_day(now).since(now).saturating_add(Duration::from_secs(1))
     }
 
-    /// Writes what was read. What cannot be written stays in memory.
-    pub(super) fn write(&mut self) {
-        let now = self.shared.clock.now().wall;
-        let (taken, kept, today, times) = {
+    /// Writes what was read; after the end of a day and after a failure, all of it. What cannot be written stays in memory.
+    pub(super) fn write(&mut self, which: &Which) {
+        let moment = self.shared.clock.now();
+        let now = moment.wall;
+        let (taken, kept, begins, today, times) = {
+            let written = self.shared.written().clone();
             let mut open = self.shared.open();
             let calendar = open.calendar();
             let (today, times) = (calendar.day(now), calendar.start_of_day(now)..calendar.end_of_day(now));
-            let (taken, kept) = open.take();
-            (taken, kept, today, times)
+            let begins = self.pruned != Some(today);
+            let (taken, kept) = open.take(|target| {
+                let is_due = || written.get(target).is_none_or(|last| moment.since(*last) >= WRITE_AFTER);
+                begins || !self.trouble.is_empty() || which.has(target, is_due)
+            });
+            (taken, kept, begins, today, times)
         };
-        let begins = self.pruned != Some(today);
         if taken.is_empty() && kept.is_none() && !begins && self.trouble.is_empty() {
             return;
         }
         let mut left = Left { taken: taken.into_iter().peekable(), kept };
-        let written = self.write_all(&mut left, (begins, today), now);
+        let written = self.write_all(&mut left, (begins, today), moment);
         let is_written = written.is_ok();
         match written {
             Ok(()) => {
-                *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
                 if !std::mem::take(&mut self.trouble).is_empty() {
                     info!("the history of use is writable again and complete");
                 }
@@ -245,13 +273,8 @@ impl Writer {
     }
 
     /// Writes what is left, in several transactions, and takes away what is written.
-    fn write_all(
-        &mut self,
-        left: &mut Left,
-        (begins, today): (bool, Day),
-        now: Timestamp,
-    ) -> Result<(), Fault> {
-        self.check(now)?;
+    fn write_all(&mut self, left: &mut Left, (begins, today): (bool, Day), now: Moment) -> Result<(), Fault> {
+        self.check(now.wall)?;
         if let Some((ids, since)) = &left.kept {
             self.with(|connection| {
                 let transaction = connection.transaction()?;
@@ -262,11 +285,12 @@ impl Writer {
         left.kept = None;
         while let Some(next) = left.taken.peek() {
             self.with(|connection| write::write(connection, next))?;
+            self.shared.written().insert(next.target.clone(), now);
             left.taken.next();
         }
         if begins {
             let days = (self.pruned, today);
-            self.with(|connection| write::begin_day(connection, days, now))?;
+            self.with(|connection| write::begin_day(connection, days, now.wall))?;
             self.pruned = Some(today);
         }
         Ok(())

@@ -374,14 +374,11 @@ pub(super) async fn user_to_look_at(name: &str) -> String {
         total += (1 + day * day % 17) << 28;
         let read = Move {
             name: name.into(),
-            owner: None,
             before: Some(before),
             total,
             last_read: Some(now.saturating_sub(Duration::from_secs(if day == 19 { 4 * DAY } else { 60 }))),
             may_be_reset: day == 40,
-            resets_unseen: false,
-            is_restored: false,
-            is_falling: false,
+            ..Move::default()
         };
         state.usage.saw("home", Counted::Users, vec![read], Duration::from_secs(600), now);
         state.usage.write().await;
