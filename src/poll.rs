@@ -309,6 +309,14 @@ impl Poller {
             self.keep_journal().await;
             if std::mem::take(&mut self.keeps) {
                 self.kept = Some(self.clock.now());
+                // The history before the list: the next process would miss what only this one has seen.
+                if let Some(used) = &self.used {
+                    tokio::select! {
+                        () = used.write(&self.report) => {}
+                        () = tokio::time::sleep(WRITTEN_WITHIN) => {}
+                        _ = &mut quit => return Stopped::AtOnce,
+                    }
+                }
                 self.keep_users().await;
             }
         }
@@ -327,11 +335,6 @@ impl Poller {
         }
         let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list(), users.beside())).await;
         let Ok(Ok(users)) = encoded else { return };
-        // A list that is newer than the history would let the next process miss what only this one saw: a reset, or a user
-        // who was missing.
-        if let Some(used) = &self.used {
-            drop(tokio::time::timeout(WRITTEN_WITHIN, used.write(&self.report)).await);
-        }
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
         // The store logs its own failures.
         drop(store.save_users(&self.report.id(), saved).await);
@@ -642,7 +645,7 @@ const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A quick walk is not stored each time: compressing tens of thousands of users takes a large part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
 
-/// A disk that hangs does not stop the target's loop for longer, each time.
+/// A disk that hangs does not stop the target's loop for longer than this and the patience of the store.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The pages of a walk are published at most this often, unless something else is published: each publication renders

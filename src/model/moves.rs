@@ -77,15 +77,17 @@ pub struct Move {
     pub before: Option<u64>,
     /// Bytes or tokens.
     pub total: u64,
-    /// It was not there before, and all of its total came since `last_read`.
-    pub is_new: bool,
-    /// When the total was read before; absent: that is not known.
+    /// The list before was read without it, or without its total.
+    pub was_missing: bool,
+    /// When the total, or the list before, was read; absent: that is not known.
     pub last_read: Option<Timestamp>,
     /// An earlier process read `before`, and may not have written it to the history.
     pub is_restored: bool,
-    /// The panel may have reset it since it was read before, by this process or an earlier one, although it did not fall.
+    /// The panel may have reset it in between, although it did not fall.
     pub may_be_reset: bool,
-    /// The panel resets it at times that it does not say, so that it may have done so in a pause.
+    /// The panel resets it at times.
+    pub resets: bool,
+    /// It does not say when, so that it may have done so in a pause.
     pub resets_unseen: bool,
     /// The panel says less, which is not believed yet: `total` is the one before.
     pub is_falling: bool,
@@ -97,6 +99,7 @@ impl Move {
             name: Arc::clone(&user.name),
             owner: user.owner.clone(),
             total: user.traffic.value(),
+            resets: user.extra.quota_reset.is_some() || user.unread.has(Unread::QUOTA_RESET),
             resets_unseen: user.unread.has(Unread::QUOTA_RESET),
             is_falling: user.traffic.is_falling(),
             ..Move::default()
@@ -124,7 +127,8 @@ impl Moves {
 
     /// Notes another reading of a user.
     pub(super) fn user_was(&mut self, known: &User, user: &User) {
-        let Some(from) = self.from else { return };
+        let Some(from) = self.from.filter(|_| !user.unread.has(Unread::TRAFFIC)) else { return };
+        let was_missing = known.unread.has(Unread::TRAFFIC);
         let (before, total) = (known.traffic.value(), user.traffic.value());
         let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
         let was_due = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
@@ -136,7 +140,8 @@ impl Moves {
         if changes || is_restored || may_be_reset || user.traffic.is_falling() {
             let last_read = Some(known.read_at);
             self.list.push(Move {
-                before: Some(before),
+                before: (!was_missing).then_some(before),
+                was_missing,
                 last_read,
                 is_restored,
                 may_be_reset,
@@ -148,11 +153,9 @@ impl Moves {
     /// Notes a user who was not known, and when the last list began. If that surely had every user, all that this one has used
     /// came later: it is `new`.
     pub(super) fn user_came(&mut self, user: &User, is_new: bool, last_list: Option<Timestamp>) {
-        if self.from.is_some() {
-            // The last reset that the panel announced is not known, if there was one.
-            let may_be_reset = !is_new && user.extra.quota_reset.is_some();
+        if self.from.is_some() && !user.unread.has(Unread::TRAFFIC) {
             let (before, last_read) = (is_new.then_some(0), last_list);
-            self.list.push(Move { before, is_new, last_read, may_be_reset, ..Move::of(user) });
+            self.list.push(Move { before, was_missing: last_read.is_some(), last_read, ..Move::of(user) });
         }
     }
 }

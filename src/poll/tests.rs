@@ -13,7 +13,6 @@ use crate::{
         BesideUsers, Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User,
         UserCounts, UserNames, WalkEnd, WholeList,
     },
-    store::Counted,
     upstream::{
         Again, Cause, Pace,
         scripted::{Log, Script, Scripted},
@@ -472,9 +471,8 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
             .unwrap_err();
         // The store's thread takes real time.
         tokio::time::resume();
-        let (store, usage) = (Store::in_memory(), Usage::in_memory(&before.clock, TimeZone::UTC));
-        let mut before = before.keeping(store.clone(), None).counting(usage.clone());
-        usage.saw("home", Counted::Users, Vec::new(), Duration::ZERO, before.clock.now().wall);
+        let store = Store::in_memory();
+        let mut before = before.keeping(store.clone(), None);
         before.keep_users().await;
         let kept = store.load_users("home").await.unwrap();
         tokio::time::pause();
@@ -482,8 +480,6 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
             assert!(!walked, "a list that is not whole is not kept");
             continue;
         };
-        // The history has what was read up to then.
-        assert!(usage.written("home").is_some());
         let (users, beside) = saved::decode(&kept.users).unwrap();
         assert_eq!(users.len(), 20_000);
         assert_eq!(users.iter().filter(|user| user.read_at > kept.read_at).count(), since);
@@ -515,6 +511,35 @@ async fn a_kept_list_from_ahead_of_the_clock_is_no_whole_list() {
         assert_eq!(report.users.list().len(), 1);
         assert_eq!(report.users.walked_since().is_some(), whole, "{ahead}");
         drop(poller);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_is_written_before_the_list_is_stored() {
+    let (poller, _, clock, _) = poller(Box::new(|part, began| {
+        let step = match part {
+            Part::System => system(),
+            Part::Users => {
+                let whole = WholeList { users: vec![user(0, began)], started: began, ..WholeList::default() };
+                Step::done(part, vec![Fact::Users(UserFacts::Whole(whole))])
+            }
+            _ => Step::done(part, Vec::new()),
+        };
+        (Duration::from_millis(1), Ok(step))
+    }));
+    let (store, usage) = (Store::in_memory(), Usage::in_memory(&clock, TimeZone::UTC));
+    let mut poller = poller.keeping(store.clone(), None).counting(usage.clone());
+    let stored = async {
+        loop {
+            if let Some(saved) = store.load_users("home").await.unwrap() {
+                return saved;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = poller.run(std::future::pending::<()>()) => unreachable!("the loop has no end"),
+        saved = stored => assert!(usage.users_read("home").unwrap() >= Some(saved.read_at)),
     }
 }
 

@@ -112,17 +112,16 @@ impl Totals {
         let listed: HashSet<_> = read.iter().map(|(name, _)| *name).collect();
         // One that comes while another one goes may be the same under another name, and what it has used is not new.
         let lost = self.known.as_ref().is_none_or(|known| known.keys().any(|name| !listed.contains(name)));
-        let last_list = self.read.replace(now).filter(|_| !lost);
+        let last_list = self.read.replace(now);
         let known = self.known.get_or_insert_default();
         let mut moves = Vec::new();
         for (name, total) in &read {
             let before = known.get(*name).copied();
             if before.is_none_or(|(before, _)| before != *total) {
-                let is_new = before.is_none() && !lost;
                 moves.push(Move {
                     name: Arc::clone(name),
-                    before: before.map(|(total, _)| total).or(is_new.then_some(0)),
-                    is_new,
+                    before: before.map(|(total, _)| total).or((!lost).then_some(0)),
+                    was_missing: before.is_none() && last_list.is_some(),
                     total: *total,
                     last_read: before.map(|(_, at)| at).or(last_list),
                     ..Move::default()

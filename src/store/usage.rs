@@ -41,7 +41,7 @@ use tokio::sync::oneshot;
 use self::{
     file::{Door, UsageFile},
     open::Open,
-    writer::{Shared, Which, Work, Writer},
+    writer::{Shared, Work, Writer},
 };
 use super::{error::StoreError, fault::Fault, health::StoreStatus};
 use crate::{
@@ -156,10 +156,14 @@ impl Usage {
         self.shared.open().calendar().day(now)
     }
 
-    /// When everything that had been read of a target was last written: what is read from here is as of then. Absent: not by this
-    /// process.
-    pub fn written(&self, target: &str) -> Option<Timestamp> {
-        self.shared.written().get(target).map(|last| last.wall)
+    /// As of when a target's use is here: now, if everything that this process has read of it is written. Absent: nothing of it is
+    /// yet.
+    pub fn as_of(&self, target: &str) -> Option<Timestamp> {
+        let written = self.shared.written().get(target).map(|last| last.wall);
+        match self.shared.open().last_read(target) {
+            Some(read) if written.is_none_or(|written| written < read) => written,
+            _ => Some(self.shared.clock.now().wall),
+        }
     }
 
     /// The rows that a query asks for, by period. This call blocks, but no writer.
@@ -234,17 +238,17 @@ impl Usage {
 
     /// Writes what was read so far, if the disk lets it.
     pub async fn write(&self) {
-        drop(self.ask(|done| Work::Write { which: Which::All, done }).await);
+        drop(self.ask(|done| Work::WriteAll { done }).await);
     }
 
     /// Writes what was read of a target so far, if the disk lets it.
     pub async fn write_of(&self, target: &str) {
-        drop(self.ask(|done| Work::Write { which: Which::Of(target.to_owned()), done }).await);
+        drop(self.ask(|done| Work::WriteOf { target: target.to_owned(), done }).await);
     }
 
     /// As [`Usage::write`], on a thread that may block.
     pub fn write_and_wait(&self) {
-        drop(self.ask(|done| Work::Write { which: Which::All, done }).blocking_recv());
+        drop(self.ask(|done| Work::WriteAll { done }).blocking_recv());
     }
 
     /// Writes what was read so far and closes the file.

@@ -228,7 +228,7 @@ struct Data<'a> {
     by: &'static str,
     /// Whose days these are.
     zone: &'a str,
-    /// When everything that had been read of these targets was last written, in whole seconds.
+    /// As of when everything that had been read of these targets is here, in whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<String>,
     usage: Vec<UsageLine>,
@@ -275,7 +275,7 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
     let today = usage.today();
     // What a clock that was ahead has left is not shown until it is asked for.
     let periods = query.from.unwrap_or(query.by.first_kept(today))..=query.to.unwrap_or(query.by.of(today));
-    let as_of = reports.iter().filter_map(|report| usage.written(&report.id())).min();
+    let as_of: Option<Vec<_>> = reports.iter().map(|report| usage.as_of(&report.id())).collect();
     let (mut rows, mut last) = (Vec::new(), None);
     let is_before =
         |report: &&&Arc<Report>| query.after.as_ref().is_some_and(|after| *report.target < *after.target);
@@ -319,7 +319,9 @@ pub(in crate::server) fn page(seen: &Seen, usage: &Usage, query: &Query) -> Resu
             let data = Data {
                 by: query.by.label(),
                 zone: seen.setup.voice.zone_name(),
-                as_of: as_of.and_then(|at| rfc3339(Timestamp::from_secs(at.as_secs()))),
+                as_of: as_of
+                    .and_then(|all| all.into_iter().min())
+                    .and_then(|at| rfc3339(Timestamp::from_secs(at.as_secs()))),
                 usage: rows.collect(),
                 next: last.as_ref().map(After::word),
             };

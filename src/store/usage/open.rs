@@ -84,6 +84,12 @@ impl Open {
         }
     }
 
+    /// When a target was last read by this process.
+    pub(super) fn last_read(&self, target: &str) -> Option<Timestamp> {
+        let newest = &self.targets.get(target)?.newest;
+        Counted::ALL.into_iter().filter_map(|counted| *newest.of(counted)).max()
+    }
+
     pub(super) fn keep_only(&mut self, ids: Vec<String>, now: Timestamp) {
         self.kept = Some((ids, now));
     }
@@ -107,15 +113,21 @@ impl Open {
             let last = if read.is_restored { before.or(read.last_read) } else { read.last_read.max(before) };
             let last = last.unwrap_or(now);
             // What is new was missing in the last whole list, which began up to two rounds ago.
-            let usual = if read.is_new { usual * 2 } else { usual };
+            let usual = if read.was_missing { usual * 2 } else { usual };
             let is_late = is_late(last, now, last >= start, usual);
             let since = if is_late { last } else { lately };
             let since = (since < start).then(|| past.day(since));
             // A total that was held is older than the reading.
             let is_newer = read.last_read > before && !read.may_be_reset;
             let is_due = now.since(last) > usual && quarter_of_hour(last) != quarter_of_hour(now);
+            // What only another process has seen, or no one, may have been reset.
+            let is_unseen = match read.before {
+                Some(_) => read.was_missing || read.is_restored && before.is_some() && is_newer,
+                None => true,
+            };
+            let is_unsure = read.resets && is_unseen;
             read.may_be_reset |= read.resets_unseen && is_due;
-            (read, Pause { since, is_late, is_newer })
+            (read, Pause { since, is_late, is_newer, is_unsure })
         };
         *open.read.of_mut(counted) = Some(now);
         *open.newest.of_mut(counted) = Some(now);
@@ -131,12 +143,14 @@ impl Open {
         open.hold_together();
     }
 
-    /// Takes everything of the targets that are due, to be written.
+    /// Takes everything of the targets that are due, to be written. If the targets of the configuration are too, all are due: one
+    /// may have left.
     pub(super) fn take(
         &mut self,
         is_due: impl Fn(&str) -> bool,
     ) -> (Vec<Taken>, Option<(Vec<String>, Timestamp)>) {
-        let due = self.targets.iter_mut().filter(|(target, _)| is_due(target));
+        let all = self.kept.is_some();
+        let due = self.targets.iter_mut().filter(|(target, _)| all || is_due(target));
         let targets = due.filter_map(|(target, open)| {
             let (read, mut days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
             days.iter_mut().for_each(OpenDay::settle);
@@ -218,8 +232,8 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn read(name: &str, before: Option<u64>, total: u64, last_read: Option<Timestamp>) -> Move {
-        let is_new = before == Some(0);
-        Move { name: name.into(), before, is_new, total, last_read, ..Move::default() }
+        let was_missing = before == Some(0);
+        Move { name: name.into(), before, was_missing, total, last_read, ..Move::default() }
     }
 
     fn add(open: &mut Open, hours: i64, moves: &[(&str, Option<u64>, u64)]) {
@@ -249,7 +263,7 @@ mod tests {
         let mut open = Open::new(TimeZone::UTC);
         let last = Some(NOON.saturating_add_millis(-60_000));
         let moves = [read("b", Some(10), 15, last), read("a", Some(0), 7, last)];
-        let moves = moves.map(|read| Move { is_restored: true, is_new: false, ..read }).to_vec();
+        let moves = moves.map(|read| Move { is_restored: true, was_missing: false, ..read }).to_vec();
         open.add("home", Counted::Users, moves, USUAL, NOON);
         add(&mut open, 1, &[("c", None, 100), ("a", Some(7), 9), ("b", Some(15), 15)]);
         add(&mut open, 2, &[("c", None, 104), ("b", Some(15), 3), ("b", Some(3), 5)]);
@@ -349,7 +363,7 @@ mod tests {
         {
             let mut open = Open::new(TimeZone::UTC);
             open.was_read("home", Counted::Users, NOON.saturating_add_millis(-60_000));
-            let read = Move { may_be_reset: true, ..read("a", None, now, None) };
+            let read = Move { resets: true, ..read("a", None, now, None) };
             open.add("home", Counted::Users, vec![read], USUAL, NOON);
             assert_eq!(used(&days(&mut open)[0], stored), [expected], "{stored:?}");
         }
@@ -358,14 +372,14 @@ mod tests {
     /// What is new was missing in the last list, which began a round before it was read; another one was read at that time.
     #[test]
     fn what_is_new_may_be_twice_as_old() {
-        for (is_new, minutes, marks) in [(true, 20, 0), (true, 21, 1), (false, 10, 0), (false, 11, 1)] {
+        for (was_missing, minutes, marks) in [(true, 20, 0), (true, 21, 1), (false, 10, 0), (false, 11, 1)] {
             let mut open = Open::new(TimeZone::UTC);
             let midnight = NOON.saturating_add_millis(-12 * HOUR);
             let last = midnight.saturating_add_millis(-60_000);
-            let read = Move { is_new, ..read("a", Some(0), 9, Some(last)) };
+            let read = Move { was_missing, ..read("a", Some(0), 9, Some(last)) };
             let now = last.saturating_add_millis(minutes * 60_000);
             open.add("home", Counted::Users, vec![read], USUAL, now);
-            assert_eq!(used(&days(&mut open)[0], None), [("a", 9, marks, 0)], "{is_new} {minutes}");
+            assert_eq!(used(&days(&mut open)[0], None), [("a", 9, marks, 0)], "{was_missing} {minutes}");
         }
     }
 

@@ -87,10 +87,10 @@ pub(super) struct Row {
     before: Option<u64>,
     /// It was read after what the file has.
     is_newer: bool,
-    /// It was not there before.
-    is_new: bool,
-    /// The panel may have reset it since the total before, which only the file may know.
-    may_be_reset: bool,
+    /// It was missing when the others were last read.
+    was_missing: bool,
+    /// The panel may have reset it since the total that the file has.
+    is_unsure: bool,
     first: u64,
     /// The earlier day of the reading before the first one, or near enough to it.
     since: Option<Day>,
@@ -168,11 +168,12 @@ pub(super) struct Pause {
     pub(super) since: Option<Day>,
     pub(super) is_late: bool,
     pub(super) is_newer: bool,
+    pub(super) is_unsure: bool,
 }
 
 impl Row {
-    fn of(read: Move, Pause { since, is_late, is_newer }: Pause) -> Self {
-        let Move { name, owner, before, is_new, total, may_be_reset, is_falling, .. } = read;
+    fn of(read: Move, Pause { since, is_late, is_newer, is_unsure }: Pause) -> Self {
+        let Move { name, owner, before, was_missing, total, may_be_reset, is_falling, .. } = read;
         // Within a short time, a subject that is at rest before and after is at rest.
         let moved = before.is_some_and(|before| before != total || is_late);
         let is_reset = may_be_reset && moved || is_falling && is_late;
@@ -182,8 +183,8 @@ impl Row {
             owner,
             before,
             is_newer,
-            is_new,
-            may_be_reset: may_be_reset && before.is_none(),
+            was_missing,
+            is_unsure,
             first: total,
             since,
             is_late,
@@ -240,7 +241,7 @@ impl Row {
         let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
         let stored = stored.map(|stored| stored.total);
         // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
-        let is_back = self.is_new && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
+        let is_back = self.was_missing && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
         // A process that read a newer total than the file has may have been killed before it wrote that.
         let before = self.before.filter(|_| !is_back && (self.is_newer || stored.is_none()));
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
@@ -249,7 +250,7 @@ impl Row {
             let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
             (grown, fell) = (grown.saturating_add(more), fell || is_reset);
         }
-        let may_be_reset = self.may_be_reset && stored.is_some() && (grown > 0 || self.is_late);
+        let may_be_reset = self.is_unsure && stored.is_some() && (grown > 0 || self.is_late);
         let marks = self.marks.with(PeriodMarks::RESET.only_if(fell || may_be_reset));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
@@ -281,7 +282,7 @@ mod tests {
         let day = Day::default();
         let names: Vec<Arc<str>> = (0..SUBJECTS).map(|i| format!("{:04}", i * 7 % SUBJECTS).into()).collect();
         let (mut rows, mut totals) = (Rows::default(), vec![100_u64; SUBJECTS]);
-        let none = Pause { since: None, is_late: false, is_newer: false };
+        let none = Pause { since: None, is_late: false, is_newer: false, is_unsure: false };
         let (mut chance, mut came) = (fastrand::Rng::with_seed(7), HashSet::new());
         for _ in 0..400 {
             let mut page = Vec::new();

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{open::Taken, writer::Which, *};
+use super::{open::Taken, *};
 use crate::model::{Day, Marks, Month};
 
 const NOON: Timestamp = Timestamp::from_secs(1_795_003_200);
@@ -33,7 +33,7 @@ impl ByHand {
             name: name.into(),
             owner: Some("root".into()),
             before,
-            is_new: before == Some(0),
+            was_missing: before == Some(0),
             total,
             last_read,
             ..Move::default()
@@ -42,7 +42,7 @@ impl ByHand {
     }
 
     fn write(&mut self) -> bool {
-        self.writer.write(&Which::All);
+        self.writer.write(|_| true);
         self.shared.health.status().up
     }
 
@@ -131,6 +131,28 @@ fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
         assert!(history.write());
         let expected = days(&[("2026-11-18", 100, 1), ("2026-11-21", 30, 1)]);
         assert_eq!(history.days("ann"), expected, "{is_restarted}");
+    }
+}
+
+#[test]
+fn the_month_is_marked_of_a_day_that_is_not_kept_any_more() {
+    for (between, is_kept) in [(1, true), (70, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(NOON);
+        let mut history = ByHand::open(folder.path(), &clock);
+        history.saw("ann", Some(0), 100);
+        for total in 0..between {
+            history.saw("bob", Some(total), total + 1);
+            assert!(history.write());
+            clock.step(70 * DAY / i64::try_from(between).unwrap());
+        }
+        history.saw("ann", Some(0), 130);
+        assert!(history.write());
+        let (first, last) = (("2026-11-18", 100, 1), ("2027-01-27", 30, 1));
+        assert_eq!(history.days("ann"), if is_kept { days(&[first, last]) } else { days(&[last]) });
+        let months = history.rows(SubjectKind::User, Some("ann"), By::Month);
+        let months: Vec<_> = months.into_iter().map(|(month, _, used, marks)| (month, used, marks)).collect();
+        assert_eq!(months, days(&[("2026-11", 100, 1), ("2027-01", 30, 1)]));
     }
 }
 
@@ -471,29 +493,29 @@ async fn each_target_is_written_when_it_is_due() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(NOON);
     let mut history = ByHand::open(folder.path(), &clock);
-    let home = || Which::Of("home".to_owned());
-    let other = || Which::Of("other".to_owned());
-    // Seconds since the last step, what is asked for, and whether it is written.
+    // Seconds since the last step, the target that is asked for, and whether `home` is written.
     let steps = [
-        (1, Which::Due, true),
-        (329, Which::Due, false),
-        (1, Which::Due, true),
-        (60, other(), false),
-        (1, home(), true),
-        (329, Which::Due, false),
-        (1, Which::Due, true),
-        (1, Which::All, true),
+        (1, None, true),
+        (329, None, false),
+        (1, None, true),
+        (60, Some("other"), false),
+        (1, Some("home"), true),
+        (329, None, false),
+        (1, None, true),
         // On the next day, everything is due.
-        (43_200, other(), true),
-        (1, other(), false),
+        (43_200, Some("other"), true),
+        (1, Some("other"), false),
     ];
-    for (total, (seconds, which, is_written)) in (0..).zip(steps) {
+    for (total, (seconds, asked, is_written)) in (0..).zip(steps) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         history.saw("ann", Some(total), total + 1);
         let now = clock.now();
-        history.writer.write(&which);
-        let is_new = history.shared.written().get("home").is_some_and(|last| last.uptime >= now.uptime);
-        assert_eq!(is_new, is_written, "{seconds} {which:?}");
+        match asked {
+            Some(asked) => history.writer.write(|target| target == asked),
+            None => history.writer.look(),
+        }
+        let written = history.shared.written().get("home").copied();
+        assert_eq!(written.is_some_and(|last| last.uptime >= now.uptime), is_written, "{seconds} {asked:?}");
     }
 }
 
@@ -520,7 +542,7 @@ async fn a_thread_writes_what_is_asked_of_it_and_at_the_end() {
         usage.saw("llm", Counted::Keys, vec![read(0, 70)], USUAL, NOON);
         usage.write().await;
         assert_eq!(usage.rows(&query).unwrap()[0].used, 70);
-        assert!(usage.written("llm").is_some() && usage.status().up);
+        assert!(usage.as_of("llm").is_some() && usage.status().up);
         usage.saw("llm", Counted::Keys, vec![read(70, 77)], USUAL, NOON);
         usage.close().await;
         usage.write().await;

@@ -16,7 +16,7 @@ use super::{
     subject::{By, Counted, SubjectKind},
 };
 use crate::{
-    model::{Day, Marks, Timestamp},
+    model::{Day, Marks, Month, Timestamp},
     store::fault::Fault,
 };
 
@@ -67,10 +67,7 @@ impl Change {
         let Used { used, marks, earlier, is_back: _ } = more;
         self.used = self.used.saturating_add(used);
         self.marks = self.marks.with(marks);
-        self.earlier = match (self.earlier, earlier) {
-            (Some((day, marks)), Some((other, more))) => Some((day.min(other), marks | more)),
-            (one, other) => one.or(other),
-        };
+        self.earlier = earliest(self.earlier, earlier);
     }
 
     fn moved(&self) -> bool {
@@ -114,7 +111,7 @@ impl Target {
                     let since = last_moved(transaction, found.subject, day.day)?;
                     used.marks = used.marks.with(PeriodMarks::since(since, day.day));
                     let earlier = since.filter(|since| *since != day.day).map(|since| (since, Marks::GAP));
-                    used.earlier = used.earlier.or(earlier);
+                    used.earlier = earliest(used.earlier, earlier);
                 }
                 if counted.is_in_sum() {
                     sum.add(used);
@@ -212,14 +209,32 @@ fn found(
     Ok(row.optional()?)
 }
 
-/// The last day up to this one on which a subject moved.
+/// The earlier day of two, with the marks of both.
+fn earliest(one: Option<(Day, Marks)>, other: Option<(Day, Marks)>) -> Option<(Day, Marks)> {
+    match (one, other) {
+        (Some((day, marks)), Some((other, more))) => Some((day.min(other), marks | more)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The last day up to this one on which a subject moved; if that day is not kept any more, the last one of its month.
 fn last_moved(transaction: &Transaction<'_>, subject: i64, day: Day) -> Result<Option<Day>, Fault> {
-    let sql = "SELECT 1 FROM days WHERE period = ? AND subject = ?";
-    let mut find = transaction.prepare_cached(sql)?;
-    // Rows are found by day: few steps lead to most, and one query about all days would read the table.
-    for number in (By::Day.first_kept(day)..=day.number()).rev() {
-        if find.exists(params![number, subject])? {
-            return Ok(Some(Day::of_number(number)));
+    // Rows are found by period: few steps lead to most, and one query about all periods would read the table.
+    for by in [By::Day, By::Month] {
+        let table = by.table();
+        let mut before =
+            transaction.prepare_cached(&format!("SELECT max(period) FROM {table} WHERE period <= ?"))?;
+        let sql = format!("SELECT 1 FROM {table} WHERE period = ? AND subject = ?");
+        let mut find = transaction.prepare_cached(&sql)?;
+        let mut period = by.of(day);
+        while let Some(last) = before.query_row([period], |row| row.get::<_, Option<i32>>(0))? {
+            if find.exists(params![last, subject])? {
+                return Ok(Some(match by {
+                    By::Day => Day::of_number(last),
+                    By::Month => Month::of_number(last).plus(1).first_day().plus(-1),
+                }));
+            }
+            period = last - 1;
         }
     }
     Ok(None)

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::{info, warn};
 
 use super::{
@@ -27,8 +27,8 @@ use crate::{
     store::{fault::Fault, health::Health},
 };
 
-/// What was read of a target is written when that of its last write is so old, and at the end of a day. A target whose list of
-/// users is stored every five minutes is written with it, and is not due in between.
+/// What was read of a target is written so long after its last write, and at the end of a day. A target whose list of users is
+/// stored every five minutes is written with it, and mostly not due in between.
 const WRITE_AFTER: Duration = Duration::from_secs(330);
 /// How often it is looked for targets that are due.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -81,32 +81,15 @@ impl Shared {
     }
 }
 
-/// What is to be written.
-#[derive(Clone, Debug)]
-pub(super) enum Which {
-    /// Everything.
-    All,
-    /// What was read of this target.
-    Of(String),
-    /// What was read of targets that were not written for a while.
-    Due,
-}
-
-impl Which {
-    fn has(&self, target: &str, is_due: impl FnOnce() -> bool) -> bool {
-        match self {
-            Which::All => true,
-            Which::Of(one) => target == one,
-            Which::Due => is_due(),
-        }
-    }
-}
-
 /// A request to write at once. `done` is dropped when that was tried.
 #[derive(Debug)]
 pub(super) enum Work {
-    Write {
-        which: Which,
+    /// What was read of a target. What is computed from it comes later.
+    WriteOf {
+        target: String,
+        done: oneshot::Sender<()>,
+    },
+    WriteAll {
         done: oneshot::Sender<()>,
     },
     /// Writes for the last time and closes the file.
@@ -130,6 +113,8 @@ pub(super) struct Writer {
     pruned: Option<Day>,
     /// When rates were computed last; absent: not yet.
     rated: Option<Timestamp>,
+    /// Something was written since it was last computed from.
+    has_changed: bool,
     /// Why the last write failed; empty: it did not.
     trouble: String,
 }
@@ -154,8 +139,14 @@ impl Writer {
             }
             fault => Err(fault),
         });
-        let mut writer =
-            Writer { shared, place: Place::File(file), pruned: None, rated: None, trouble: String::new() };
+        let mut writer = Writer {
+            shared,
+            place: Place::File(file),
+            pruned: None,
+            rated: None,
+            has_changed: false,
+            trouble: String::new(),
+        };
         match reads {
             Ok(reads) => {
                 let mut open = writer.shared.open();
@@ -173,28 +164,48 @@ impl Writer {
         // This depends on no input, so it either always works or never.
         let memory = Arc::new(Mutex::new(file::in_memory().expect("a new database in memory opens")));
         let place = Place::Memory(Arc::clone(&memory));
-        (Writer { shared, place, pruned: None, rated: None, trouble: String::new() }, memory)
+        (
+            Writer { shared, place, pruned: None, rated: None, has_changed: false, trouble: String::new() },
+            memory,
+        )
     }
 
     /// Writes until it is asked to close, or the last handle is dropped.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Work>) {
+        let mut look = Instant::now() + LOOK_EVERY;
         loop {
-            match queue.recv_timeout(LOOK_EVERY.min(self.until_midnight())) {
-                Ok(Work::Write { which, done }) => {
-                    self.write(&which);
+            let wait = look.saturating_duration_since(Instant::now());
+            match queue.recv_timeout(wait.min(self.until_midnight())) {
+                // What fails is tried again at the next look, and not for each target.
+                Ok(Work::WriteOf { target, done }) if !done.is_closed() && self.trouble.is_empty() => {
+                    self.put(|known| known == target);
+                }
+                Ok(Work::WriteOf { .. }) => {}
+                Ok(Work::WriteAll { done }) => {
+                    self.write(|_| true);
                     drop(done);
                 }
                 Ok(Work::Close { done }) => {
-                    self.write(&Which::All);
+                    self.write(|_| true);
                     // The file is closed before the caller gets its answer.
                     drop(self);
                     drop(done);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.write(&Which::Due),
-                Err(RecvTimeoutError::Disconnected) => return self.write(&Which::All),
+                Err(RecvTimeoutError::Timeout) => look = Instant::now(),
+                Err(RecvTimeoutError::Disconnected) => return self.write(|_| true),
+            }
+            if Instant::now() >= look {
+                self.look();
+                look = Instant::now() + LOOK_EVERY;
             }
         }
+    }
+
+    /// Writes what was not written for a while.
+    pub(super) fn look(&mut self) {
+        let (written, now) = (self.shared.written().clone(), self.shared.clock.now());
+        self.write(|target| written.get(target).is_none_or(|last| now.since(*last) >= WRITE_AFTER));
     }
 
     /// Until a moment after the end of the day.
@@ -203,29 +214,33 @@ impl Writer {
         self.shared.open().calendar().end_of_day(now).since(now).saturating_add(Duration::from_secs(1))
     }
 
-    /// Writes what was read; after the end of a day and after a failure, all of it. What cannot be written stays in memory.
-    pub(super) fn write(&mut self, which: &Which) {
-        let moment = self.shared.clock.now();
-        let now = moment.wall;
-        let (taken, kept, begins, today, times) = {
-            let written = self.shared.written().clone();
+    /// Writes what was read of targets that are due, and computes from what is written.
+    pub(super) fn write(&mut self, is_due: impl Fn(&str) -> bool) {
+        self.put(is_due);
+        if self.trouble.is_empty() && std::mem::take(&mut self.has_changed) {
+            self.compute_today();
+            self.compute_rates();
+        }
+    }
+
+    /// Writes what was read of targets that are due; after the end of a day and after a failure, of all. What cannot be written
+    /// stays in memory.
+    fn put(&mut self, is_due: impl Fn(&str) -> bool) {
+        let now = self.shared.clock.now();
+        let (taken, kept, today) = {
             let mut open = self.shared.open();
-            let calendar = open.calendar();
-            let (today, times) = (calendar.day(now), calendar.start_of_day(now)..calendar.end_of_day(now));
-            let begins = self.pruned != Some(today);
-            let (taken, kept) = open.take(|target| {
-                let is_due = || written.get(target).is_none_or(|last| moment.since(*last) >= WRITE_AFTER);
-                begins || !self.trouble.is_empty() || which.has(target, is_due)
-            });
-            (taken, kept, begins, today, times)
+            let today = open.calendar().day(now.wall);
+            let all = self.pruned != Some(today) || !self.trouble.is_empty();
+            let (taken, kept) = open.take(|target| all || is_due(target));
+            (taken, kept, today)
         };
+        let begins = self.pruned != Some(today);
         if taken.is_empty() && kept.is_none() && !begins && self.trouble.is_empty() {
             return;
         }
+        self.has_changed = true;
         let mut left = Left { taken: taken.into_iter().peekable(), kept };
-        let written = self.write_all(&mut left, (begins, today), moment);
-        let is_written = written.is_ok();
-        match written {
+        match self.put_all(&mut left, (begins, today), now) {
             Ok(()) => {
                 if !std::mem::take(&mut self.trouble).is_empty() {
                     info!("the history of use is writable again and complete");
@@ -241,17 +256,25 @@ impl Writer {
             }
         }
         self.measure();
-        if is_written && self.shared.today().is_some() {
-            match self.with(|connection| read::used_on(connection, today, &times)) {
-                Ok(used) => {
-                    // Unless it is not wanted any more.
-                    self.shared.today().as_mut().into_iter().for_each(|known| known.clone_from(&used));
-                }
-                Err(fault) => self.failed(&fault),
-            }
+    }
+
+    /// Computes what users used today, if that is wanted.
+    fn compute_today(&mut self) {
+        if self.shared.today().is_none() {
+            return;
         }
-        if is_written {
-            self.compute_rates();
+        let now = self.shared.clock.now().wall;
+        let (today, times) = {
+            let mut open = self.shared.open();
+            let calendar = open.calendar();
+            (calendar.day(now), calendar.start_of_day(now)..calendar.end_of_day(now))
+        };
+        match self.with(|connection| read::used_on(connection, today, &times)) {
+            Ok(used) => {
+                // Unless it is not wanted any more.
+                self.shared.today().as_mut().into_iter().for_each(|known| known.clone_from(&used));
+            }
+            Err(fault) => self.failed(&fault),
         }
     }
 
@@ -273,8 +296,13 @@ impl Writer {
     }
 
     /// Writes what is left, in several transactions, and takes away what is written.
-    fn write_all(&mut self, left: &mut Left, (begins, today): (bool, Day), now: Moment) -> Result<(), Fault> {
+    fn put_all(&mut self, left: &mut Left, (begins, today): (bool, Day), now: Moment) -> Result<(), Fault> {
         self.check(now.wall)?;
+        while let Some(next) = left.taken.peek() {
+            self.with(|connection| write::write(connection, next))?;
+            self.shared.written().insert(next.target.clone(), now);
+            left.taken.next();
+        }
         if let Some((ids, since)) = &left.kept {
             self.with(|connection| {
                 let transaction = connection.transaction()?;
@@ -283,11 +311,6 @@ impl Writer {
             })?;
         }
         left.kept = None;
-        while let Some(next) = left.taken.peek() {
-            self.with(|connection| write::write(connection, next))?;
-            self.shared.written().insert(next.target.clone(), now);
-            left.taken.next();
-        }
         if begins {
             let days = (self.pruned, today);
             self.with(|connection| write::begin_day(connection, days, now.wall))?;
