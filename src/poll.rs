@@ -309,14 +309,6 @@ impl Poller {
             self.keep_journal().await;
             if std::mem::take(&mut self.keeps) {
                 self.kept = Some(self.clock.now());
-                // The history before the list: the next process would miss what only this one has seen.
-                if let Some(used) = &self.used {
-                    tokio::select! {
-                        () = used.write(&self.report) => {}
-                        () = tokio::time::sleep(WRITTEN_WITHIN) => {}
-                        _ = &mut quit => return Stopped::AtOnce,
-                    }
-                }
                 self.keep_users().await;
             }
         }
@@ -335,6 +327,10 @@ impl Poller {
         }
         let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list(), users.beside())).await;
         let Ok(Ok(users)) = encoded else { return };
+        // The history before the list: the next process would miss what only this one has seen.
+        if let Some(used) = &self.used {
+            drop(tokio::time::timeout(WRITTEN_WITHIN, used.write(&self.report)).await);
+        }
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
         // The store logs its own failures.
         drop(store.save_users(&self.report.id(), saved).await);
@@ -645,8 +641,8 @@ const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A quick walk is not stored each time: compressing tens of thousands of users takes a large part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
 
-/// A disk that hangs does not stop the target's loop for longer than this and the patience of the store.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a target's loop waits for the history, which is less than the daemon gives it at the end.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pages of a walk are published at most this often, unless something else is published: each publication renders
 /// the exposition again and evaluates the alerts.

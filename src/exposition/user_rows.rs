@@ -15,7 +15,7 @@ families! {
     USER_USED = Gauge("user_used_bytes", ["target", "user"],
         "Bytes that count against the user's quota (used_traffic, or up + down); falls when the panel resets it. Polled.");
     USER_USED_TODAY = Gauge("user_used_today_bytes", ["target", "user"],
-        "Bytes that the user has used since the day began in the zone of [alerting], with users.used_today = true. Counted from polled totals, and up to six minutes old.");
+        "Bytes that the user has used since the day began in the zone of [alerting], with users.used_today = true. Counted from polled totals, and up to six minutes older than they are.");
     USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
         "Bytes of the user's quota (data_limit, total or totalGB); no series if unlimited. Polled.");
     USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],

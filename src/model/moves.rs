@@ -1,10 +1,11 @@
 use std::{
+    collections::HashMap,
     ops::{BitOr, Range},
     sync::Arc,
     time::Duration,
 };
 
-use super::{Timestamp, Unread, User};
+use super::{Timestamp, Unread, User, Users};
 
 /// By how much a count has grown between two readings, and whether it fell: then the panel has set it back to 0, and what
 /// it has now came after that. What was used between the last reading and the reset was not seen.
@@ -113,6 +114,8 @@ impl Move {
 pub struct Moves {
     from: Option<Timestamp>,
     list: Vec<Move>,
+    /// When the totals of users were last read that cannot be read now.
+    unread: HashMap<Arc<str>, Timestamp>,
 }
 
 impl Moves {
@@ -127,21 +130,27 @@ impl Moves {
 
     /// Notes another reading of a user.
     pub(super) fn user_was(&mut self, known: &User, user: &User) {
-        let Some(from) = self.from.filter(|_| !user.unread.has(Unread::TRAFFIC)) else { return };
-        let was_missing = known.unread.has(Unread::TRAFFIC);
+        let Some(from) = self.from else { return };
+        let was_unread = known.unread.has(Unread::TRAFFIC);
+        if user.unread.has(Unread::TRAFFIC) {
+            if !was_unread && self.unread.len() < Users::MOST {
+                self.unread.insert(Arc::clone(&user.name), known.read_at);
+            }
+            return;
+        }
+        let last_read = if was_unread { self.unread.remove(&user.name) } else { Some(known.read_at) };
         let (before, total) = (known.traffic.value(), user.traffic.value());
         let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
         let was_due = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
         // A count that fell and is higher again has dipped, or it was used fast after a reset.
         let may_be_reset = was_due || known.traffic.is_falling();
         // What an earlier process wrote down may be older than what it knew.
-        let is_restored = known.read_at <= from && from <= user.read_at;
+        let is_restored = last_read.is_some_and(|last| last <= from) && from <= user.read_at;
         let changes = before != total || known.owner != user.owner;
-        if changes || is_restored || may_be_reset || user.traffic.is_falling() {
-            let last_read = Some(known.read_at);
+        if changes || is_restored || last_read.is_none() || may_be_reset || user.traffic.is_falling() {
             self.list.push(Move {
-                before: (!was_missing).then_some(before),
-                was_missing,
+                before: last_read.map(|_| before),
+                was_missing: last_read.is_none(),
                 last_read,
                 is_restored,
                 may_be_reset,

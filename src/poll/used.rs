@@ -56,12 +56,14 @@ impl Used {
             Counted::Users => report.moves.take(),
             Counted::Nodes => {
                 let totals: Vec<_> = report.node_totals(part).collect();
+                let known = if part == Part::Nodes { &mut self.nodes } else { &mut self.node_traffic };
+                let is_empty = totals.is_empty();
+                let moves = known.were(totals, now);
                 // Most panels give no totals with one of the two parts.
-                if totals.is_empty() {
+                if is_empty {
                     return;
                 }
-                let known = if part == Part::Nodes { &mut self.nodes } else { &mut self.node_traffic };
-                known.were(totals, now)
+                moves
             }
             Counted::Keys => self.keys.were(tokens(report).into_iter().collect(), now),
         };

@@ -159,9 +159,11 @@ impl Usage {
     /// As of when a target's use is here: now, if everything that this process has read of it is written. Absent: nothing of it is
     /// yet.
     pub fn as_of(&self, target: &str) -> Option<Timestamp> {
-        let written = self.shared.written().get(target).map(|last| last.wall);
-        match self.shared.open().last_read(target) {
-            Some(read) if written.is_none_or(|written| written < read) => written,
+        let readings = self.shared.open().readings(target);
+        let written = self.shared.written().get(target).copied();
+        match written {
+            Some(last) if last.readings < readings => Some(last.at.wall),
+            None if readings > 0 => None,
             _ => Some(self.shared.clock.now().wall),
         }
     }

@@ -307,12 +307,13 @@ impl Marzban {
 
     async fn read_node_stats(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/nodes/realtime_stats";
-        self.know_nodes(now).await?;
+        let mut facts = self.know_nodes(now).await?;
         let answer = self.get(ASKED, ASKED, now).await?;
         let stats = Object::new("nodes", &answer, &self.odd);
         let stats = stats.map(|stats| convert::node_stats(&stats, &self.odd, &self.naming));
         let Rows { kept, omitted } = readable(ASKED, stats)?;
-        Ok(Step::done(Part::NodeStats, vec![Fact::NodeStats(kept), Fact::Omitted(Part::NodeStats, omitted)]))
+        facts.extend([Fact::NodeStats(kept), Fact::Omitted(Part::NodeStats, omitted)]);
+        Ok(Step::done(Part::NodeStats, facts))
     }
 
     async fn read_inbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -323,18 +324,18 @@ impl Marzban {
     }
 
     /// PasarGuard's traffic answers have the nodes' ids alone and leave out idle nodes. Without the list of nodes, the
-    /// counters of its nodes would be taken for those of removed ones.
-    async fn know_nodes(&mut self, now: Moment) -> Result<(), FetchError> {
+    /// counters of its nodes would be taken for those of removed ones. Returns the list, if it had to be read.
+    async fn know_nodes(&mut self, now: Moment) -> Result<Vec<Fact>, FetchError> {
         if self.nodes_known || self.system != Some(System::PasarGuard) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        match self.read_nodes(now).await {
-            Err(err) if !matches!(err.cause, Cause::NotAllowed | Cause::NotFound(_)) => Err(err),
-            _ => {
-                self.nodes_known = true;
-                Ok(())
-            }
-        }
+        let facts = match self.read_nodes(now).await {
+            Ok(step) => step.facts,
+            Err(err) if matches!(err.cause, Cause::NotAllowed | Cause::NotFound(_)) => Vec::new(),
+            Err(err) => return Err(err),
+        };
+        self.nodes_known = true;
+        Ok(facts)
     }
 
     async fn read_admins(&mut self, now: Moment) -> Result<Step, FetchError> {

@@ -34,6 +34,8 @@ struct OpenTarget {
     newest: Each<Option<Timestamp>>,
     /// When each sort was last read; absent: not since the last write.
     read: Each<Option<Timestamp>>,
+    /// How often this process has read any of it.
+    readings: u64,
     /// In the order in which they came.
     days: Vec<OpenDay>,
 }
@@ -49,6 +51,8 @@ pub(super) struct OpenDay {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) target: String,
+    /// How often this process had read any of it.
+    pub(super) readings: u64,
     pub(super) read: Each<Option<Timestamp>>,
     pub(super) days: Vec<OpenDay>,
 }
@@ -84,10 +88,9 @@ impl Open {
         }
     }
 
-    /// When a target was last read by this process.
-    pub(super) fn last_read(&self, target: &str) -> Option<Timestamp> {
-        let newest = &self.targets.get(target)?.newest;
-        Counted::ALL.into_iter().filter_map(|counted| *newest.of(counted)).max()
+    /// How often this process has read any of a target.
+    pub(super) fn readings(&self, target: &str) -> u64 {
+        self.targets.get(target).map_or(0, |open| open.readings)
     }
 
     pub(super) fn keep_only(&mut self, ids: Vec<String>, now: Timestamp) {
@@ -120,17 +123,14 @@ impl Open {
             // A total that was held is older than the reading.
             let is_newer = read.last_read > before && !read.may_be_reset;
             let is_due = now.since(last) > usual && quarter_of_hour(last) != quarter_of_hour(now);
-            // What only another process has seen, or no one, may have been reset.
-            let is_unseen = match read.before {
-                Some(_) => read.was_missing || read.is_restored && before.is_some() && is_newer,
-                None => true,
-            };
-            let is_unsure = read.resets && is_unseen;
+            let is_unwritten = read.is_restored && before.is_some() && read.last_read > before;
+            let is_unsure = read.resets && (is_unwritten || read.was_missing || read.before.is_none());
             read.may_be_reset |= read.resets_unseen && is_due;
-            (read, Pause { since, is_late, is_newer, is_unsure })
+            (read, Pause { since, is_late, is_newer, is_unwritten, is_unsure })
         };
         *open.read.of_mut(counted) = Some(now);
         *open.newest.of_mut(counted) = Some(now);
+        open.readings += 1;
         if moves.is_empty() {
             return;
         }
@@ -155,14 +155,14 @@ impl Open {
             let (read, mut days) = (std::mem::take(&mut open.read), std::mem::take(&mut open.days));
             days.iter_mut().for_each(OpenDay::settle);
             let was_read = Counted::ALL.into_iter().any(|counted| read.of(counted).is_some());
-            was_read.then(|| Taken { target: target.clone(), read, days })
+            was_read.then(|| Taken { target: target.clone(), readings: open.readings, read, days })
         });
         (targets.collect(), self.kept.take())
     }
 
     /// Puts back what could not be written.
     pub(super) fn put_back(&mut self, taken: Taken) {
-        let Taken { target, read, days } = taken;
+        let Taken { target, readings: _, read, days } = taken;
         let open = self.target(&target);
         for counted in Counted::ALL {
             let (earlier, later) = (*read.of(counted), open.read.of_mut(counted));
@@ -366,6 +366,25 @@ mod tests {
             let read = Move { resets: true, ..read("a", None, now, None) };
             open.add("home", Counted::Users, vec![read], USUAL, NOON);
             assert_eq!(used(&days(&mut open)[0], stored), [expected], "{stored:?}");
+        }
+    }
+
+    /// The history could not be written, or not in time, before the list was stored.
+    #[test]
+    fn a_list_that_is_newer_than_the_file_hides_what_its_process_saw() {
+        for (resets, stored, expected) in [
+            (false, Some(5), ("a", 6, 0, 0)),
+            (true, Some(5), ("a", 6, 2, 2)),
+            // At rest.
+            (true, Some(11), ("a", 0, 0, 0)),
+            (false, None, ("a", 2, 1, 1)),
+        ] {
+            let mut open = Open::new(TimeZone::UTC);
+            open.was_read("home", Counted::Users, NOON.saturating_add_millis(-10 * 60_000));
+            let before = if stored == Some(11) { 11 } else { 9 };
+            let read = read("a", Some(before), 11, Some(NOON.saturating_add_millis(-60_000)));
+            open.add("home", Counted::Users, vec![Move { resets, is_restored: true, ..read }], USUAL, NOON);
+            assert_eq!(used(&days(&mut open)[0], stored), [expected], "{resets} {stored:?}");
         }
     }
 

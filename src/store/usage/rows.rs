@@ -89,6 +89,8 @@ pub(super) struct Row {
     is_newer: bool,
     /// It was missing when the others were last read.
     was_missing: bool,
+    /// An earlier process read it after what the file has.
+    is_unwritten: bool,
     /// The panel may have reset it since the total that the file has.
     is_unsure: bool,
     first: u64,
@@ -168,11 +170,13 @@ pub(super) struct Pause {
     pub(super) since: Option<Day>,
     pub(super) is_late: bool,
     pub(super) is_newer: bool,
+    pub(super) is_unwritten: bool,
     pub(super) is_unsure: bool,
 }
 
 impl Row {
-    fn of(read: Move, Pause { since, is_late, is_newer, is_unsure }: Pause) -> Self {
+    fn of(read: Move, pause: Pause) -> Self {
+        let Pause { since, is_late, is_newer, is_unwritten, is_unsure } = pause;
         let Move { name, owner, before, was_missing, total, may_be_reset, is_falling, .. } = read;
         // Within a short time, a subject that is at rest before and after is at rest.
         let moved = before.is_some_and(|before| before != total || is_late);
@@ -184,6 +188,7 @@ impl Row {
             before,
             is_newer,
             was_missing,
+            is_unwritten,
             is_unsure,
             first: total,
             since,
@@ -210,7 +215,8 @@ impl Row {
         let (grown, fell) = growth(self.last, later.first);
         let gap = later.since.filter(|_| later.is_late && grown > 0);
         let gap = gap.map(|since| PeriodMarks::gap(since, day)).unwrap_or_default();
-        self.marks = self.marks.with(gap).with(PeriodMarks::RESET.only_if(fell));
+        let may_be_reset = later.is_unsure && (grown > 0 || later.is_late);
+        self.marks = self.marks.with(gap).with(PeriodMarks::RESET.only_if(fell || may_be_reset));
         self.grown = self.grown.saturating_add(grown).saturating_add(later.grown);
         self.last = later.last;
         if later.owner.is_some() {
@@ -241,9 +247,11 @@ impl Row {
         let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
         let stored = stored.map(|stored| stored.total);
         // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
-        let is_back = self.was_missing && stored.is_some_and(|stored| stored > 0 && self.first >= stored);
-        // A process that read a newer total than the file has may have been killed before it wrote that.
-        let before = self.before.filter(|_| !is_back && (self.is_newer || stored.is_none()));
+        let goes_on = self.was_missing && stored.is_some_and(|stored| self.first >= stored);
+        // A process that read a newer total than the file has may have been killed before it wrote that. It alone knew whether
+        // the subject had been missing.
+        let may_be_back = self.is_unwritten && stored.is_some_and(|stored| self.before > Some(stored));
+        let before = self.before.filter(|_| !goes_on && (self.is_newer || stored.is_none()));
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
         let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
         for total in known.chain([self.first]) {
@@ -254,8 +262,10 @@ impl Row {
         let marks = self.marks.with(PeriodMarks::RESET.only_if(fell || may_be_reset));
         let is_late = self.is_late && (grown > 0 || marks.day.has(Marks::RESET));
         let gap = self.since.filter(|_| is_late).map(|since| PeriodMarks::gap(since, day));
-        let is_back = is_back && grown > 0;
-        let marks = marks.with(gap.unwrap_or_default());
+        // What it had used before, and which part of it today, is not known.
+        let is_lost = stored.is_none() && (self.is_unwritten || self.was_missing && self.before.is_none());
+        let is_back = (goes_on || may_be_back) && grown > 0;
+        let marks = marks.with(gap.unwrap_or_default()).with(PeriodMarks::GAP.only_if(is_lost));
         let earlier = self.since.filter(|_| !marks.is_empty()).map(|since| (since, marks.day));
         Used { used: grown.saturating_add(self.grown), marks, earlier, is_back }
     }
@@ -282,7 +292,8 @@ mod tests {
         let day = Day::default();
         let names: Vec<Arc<str>> = (0..SUBJECTS).map(|i| format!("{:04}", i * 7 % SUBJECTS).into()).collect();
         let (mut rows, mut totals) = (Rows::default(), vec![100_u64; SUBJECTS]);
-        let none = Pause { since: None, is_late: false, is_newer: false, is_unsure: false };
+        let none =
+            Pause { since: None, is_late: false, is_newer: false, is_unwritten: false, is_unsure: false };
         let (mut chance, mut came) = (fastrand::Rng::with_seed(7), HashSet::new());
         for _ in 0..400 {
             let mut page = Vec::new();

@@ -135,6 +135,41 @@ fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
 }
 
 #[test]
+fn sums_have_the_marks_of_each_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(NOON);
+    let mut history = ByHand::open(folder.path(), &clock);
+    for user in ["ann", "bob"] {
+        history.saw(user, Some(0), 100);
+    }
+    assert!(history.write());
+    for total in [101, 102, 103] {
+        clock.step(DAY);
+        history.saw("bob", Some(total - 1), total);
+        assert!(history.write());
+    }
+    // On the next day, one is back who was missing since the first, and the other was not read at midnight.
+    clock.step(DAY);
+    history.saw("ann", Some(0), 130);
+    let now = clock.now().wall;
+    let read = Move {
+        name: "bob".into(),
+        before: Some(103),
+        total: 104,
+        last_read: Some(now.saturating_sub(Duration::from_secs(18 * 3600))),
+        ..Move::default()
+    };
+    history.shared.open().add("home", Counted::Users, vec![read], USUAL, now);
+    assert!(history.write());
+    let marked = |kind| -> Vec<_> {
+        let rows = history.rows(kind, None, By::Day).into_iter();
+        rows.filter(|(.., marks)| *marks > 0).map(|(day, ..)| day).collect()
+    };
+    let expected = ["2026-11-18", "2026-11-21", "2026-11-22"];
+    assert_eq!(marked(SubjectKind::Target), expected);
+}
+
+#[test]
 fn the_month_is_marked_of_a_day_that_is_not_kept_any_more() {
     for (between, is_kept) in [(1, true), (70, false)] {
         let folder = tempfile::tempdir().unwrap();
@@ -515,7 +550,11 @@ async fn each_target_is_written_when_it_is_due() {
             None => history.writer.look(),
         }
         let written = history.shared.written().get("home").copied();
-        assert_eq!(written.is_some_and(|last| last.uptime >= now.uptime), is_written, "{seconds} {asked:?}");
+        assert_eq!(
+            written.is_some_and(|last| last.at.uptime >= now.uptime),
+            is_written,
+            "{seconds} {asked:?}"
+        );
     }
 }
 

@@ -53,21 +53,20 @@ struct Change {
     owner: Option<i64>,
     used: u64,
     marks: PeriodMarks,
-    /// An earlier day, with the marks that it gets too.
-    earlier: Option<(Day, Marks)>,
+    /// Earlier days, with the marks that they get too.
+    earlier: BTreeMap<Day, Marks>,
 }
 
 impl Change {
-    fn of(subject: i64, total: Option<Stored>, owner: Option<i64>, used: Used) -> Self {
-        let Used { used, marks, earlier, is_back: _ } = used;
-        Change { subject, total, owner, used, marks, earlier }
+    fn add(&mut self, more: &Change) {
+        self.used = self.used.saturating_add(more.used);
+        self.marks = self.marks.with(more.marks);
+        more.earlier.iter().for_each(|(day, marks)| self.mark(*day, *marks));
     }
 
-    fn add(&mut self, more: Used) {
-        let Used { used, marks, earlier, is_back: _ } = more;
-        self.used = self.used.saturating_add(used);
-        self.marks = self.marks.with(marks);
-        self.earlier = earliest(self.earlier, earlier);
+    fn mark(&mut self, day: Day, marks: Marks) {
+        let known = self.earlier.entry(day).or_default();
+        *known = *known | marks;
     }
 
     fn moved(&self) -> bool {
@@ -106,17 +105,24 @@ impl Target {
             for row in day.rows.of(counted).iter() {
                 let found = found(&mut find, self.id, counted.kind(), &row.name)?;
                 let stored = found.and_then(|found| found.total);
-                let mut used = row.used(stored, day.day);
-                if let Some(found) = found.filter(|_| used.is_back) {
+                let Used { used, marks, earlier, is_back } = row.used(stored, day.day);
+                let total = row.stored(stored).filter(|total| stored != Some(*total));
+                let mut change = Change {
+                    total,
+                    used,
+                    marks,
+                    earlier: earlier.into_iter().collect(),
+                    ..Change::default()
+                };
+                if let Some(found) = found.filter(|_| is_back) {
                     let since = last_moved(transaction, found.subject, day.day)?;
-                    used.marks = used.marks.with(PeriodMarks::since(since, day.day));
-                    let earlier = since.filter(|since| *since != day.day).map(|since| (since, Marks::GAP));
-                    used.earlier = earliest(used.earlier, earlier);
+                    change.marks = marks.with(PeriodMarks::since(since, day.day));
+                    let earlier = since.filter(|since| *since != day.day);
+                    earlier.into_iter().for_each(|since| change.mark(since, Marks::GAP));
                 }
                 if counted.is_in_sum() {
-                    sum.add(used);
+                    sum.add(&change);
                 }
-                let mut owner = None;
                 if let Some(name) = &row.owner {
                     let admin = match admins.entry(name) {
                         Entry::Occupied(known) => known.into_mut(),
@@ -125,16 +131,15 @@ impl Target {
                             vacant.insert(subject.map(|subject| Change { subject, ..Change::default() }))
                         }
                     };
-                    owner = admin.as_ref().map(|admin| admin.subject);
-                    admin.iter_mut().for_each(|admin| admin.add(used));
+                    change.owner = admin.as_ref().map(|admin| admin.subject);
+                    admin.iter_mut().for_each(|admin| admin.add(&change));
                 }
-                let total = row.stored(stored).filter(|total| stored != Some(*total));
                 match found {
                     Some(Found { subject, owner: before, .. }) => {
-                        let owner = owner.filter(|_| owner != before);
-                        changes.push(Change::of(subject, total, owner, used));
+                        let owner = change.owner.filter(|_| change.owner != before);
+                        changes.push(Change { subject, owner, ..change });
                     }
-                    None => new.push((row, Change::of(0, total, owner, used))),
+                    None => new.push((row, change)),
                 }
             }
             // In an order that says nothing about the names: rows are shown in the order of their ids.
@@ -209,14 +214,6 @@ fn found(
     Ok(row.optional()?)
 }
 
-/// The earlier day of two, with the marks of both.
-fn earliest(one: Option<(Day, Marks)>, other: Option<(Day, Marks)>) -> Option<(Day, Marks)> {
-    match (one, other) {
-        (Some((day, marks)), Some((other, more))) => Some((day.min(other), marks | more)),
-        (one, other) => one.or(other),
-    }
-}
-
 /// The last day up to this one on which a subject moved; if that day is not kept any more, the last one of its month.
 fn last_moved(transaction: &Transaction<'_>, subject: i64, day: Day) -> Result<Option<Day>, Fault> {
     // Rows are found by period: few steps lead to most, and one query about all periods would read the table.
@@ -270,8 +267,8 @@ fn put(transaction: &Transaction<'_>, day: Day, changes: &[Change]) -> Result<()
         let sql = format!("UPDATE {} SET marks = marks | ? WHERE period = ? AND subject = ?", by.table());
         let mut mark = transaction.prepare_cached(&sql)?;
         for Change { subject, earlier, .. } in changes {
-            if let Some((day, marks)) = earlier.filter(|(day, _)| by.of(*day) != period) {
-                mark.execute(params![marks.bits(), by.of(day), subject])?;
+            for (day, marks) in earlier.iter().filter(|(day, _)| by.of(**day) != period) {
+                mark.execute(params![marks.bits(), by.of(*day), subject])?;
             }
         }
     }

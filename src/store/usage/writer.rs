@@ -39,8 +39,7 @@ const RATES_EVERY: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub(super) struct Shared {
     open: Mutex<Open>,
-    /// When everything that had been read of a target was last written by this process.
-    written: Mutex<BTreeMap<String, Moment>>,
+    written: Mutex<BTreeMap<String, Written>>,
     /// What users of each target used today; absent: it is not wanted.
     today: Mutex<Option<BTreeMap<String, Arc<UsedToday>>>>,
     /// How fast users of each target use their quota, until that is taken.
@@ -75,10 +74,17 @@ impl Shared {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When everything that had been read of a target was last written by this process.
-    pub(super) fn written(&self) -> MutexGuard<'_, BTreeMap<String, Moment>> {
+    /// What this process has last written of each target.
+    pub(super) fn written(&self) -> MutexGuard<'_, BTreeMap<String, Written>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When everything that had been read of a target was written, and how many readings that were.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    pub(super) at: Moment,
+    pub(super) readings: u64,
 }
 
 /// A request to write at once. `done` is dropped when that was tried.
@@ -186,14 +192,14 @@ impl Writer {
                     drop(done);
                 }
                 Ok(Work::Close { done }) => {
-                    self.write(|_| true);
+                    self.put(|_| true);
                     // The file is closed before the caller gets its answer.
                     drop(self);
                     drop(done);
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => look = Instant::now(),
-                Err(RecvTimeoutError::Disconnected) => return self.write(|_| true),
+                Err(RecvTimeoutError::Disconnected) => return self.put(|_| true),
             }
             if Instant::now() >= look {
                 self.look();
@@ -205,7 +211,7 @@ impl Writer {
     /// Writes what was not written for a while.
     pub(super) fn look(&mut self) {
         let (written, now) = (self.shared.written().clone(), self.shared.clock.now());
-        self.write(|target| written.get(target).is_none_or(|last| now.since(*last) >= WRITE_AFTER));
+        self.write(|target| written.get(target).is_none_or(|last| now.since(last.at) >= WRITE_AFTER));
     }
 
     /// Until a moment after the end of the day.
@@ -300,7 +306,8 @@ impl Writer {
         self.check(now.wall)?;
         while let Some(next) = left.taken.peek() {
             self.with(|connection| write::write(connection, next))?;
-            self.shared.written().insert(next.target.clone(), now);
+            let written = Written { at: now, readings: next.readings };
+            self.shared.written().insert(next.target.clone(), written);
             left.taken.next();
         }
         if let Some((ids, since)) = &left.kept {

@@ -37,7 +37,7 @@ impl Marzban {
     }
 
     pub(super) async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
-        self.know_nodes(now).await?;
+        let mut facts = self.know_nodes(now).await?;
         let windows = self.node_hours.windows(self.panel_time(now));
         let finished = match windows.finished {
             Some((from, to)) => {
@@ -58,7 +58,7 @@ impl Marzban {
             downlink: *downlink,
         });
         let durable = CounterChange::between(NODE_HOURS, &before, self.node_hours.rows());
-        let facts = vec![Fact::NodeTraffic(usage.collect()), Fact::Omitted(Part::Usage, omitted)];
+        facts.extend([Fact::NodeTraffic(usage.collect()), Fact::Omitted(Part::Usage, omitted)]);
         Ok(Step { durable: durable.into_iter().collect(), ..Step::done(Part::Usage, facts) })
     }
 
@@ -92,7 +92,7 @@ impl Marzban {
 
     /// Reads one of the users named in the configuration, in turn.
     pub(super) async fn read_user_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
-        self.know_nodes(now).await?;
+        let mut facts = self.know_nodes(now).await?;
         let mut durable = None;
         if let Some(user) = self.named.get(self.next_named) {
             let (name, windows) = (user.name.clone(), user.hours.windows(self.panel_time(now)));
@@ -119,7 +119,7 @@ impl Marzban {
         }
         let durable = durable.into_iter().collect();
         if self.next_named < self.named.len() {
-            return Ok(Step { durable, ..Step::default() });
+            return Ok(Step { durable, facts, ..Step::default() });
         }
         self.next_named = 0;
         let mut traffic = Vec::new();
@@ -131,7 +131,8 @@ impl Marzban {
                 bytes: *bytes,
             }));
         }
-        Ok(Step { durable, ..Step::done(Part::UserNodes, vec![Fact::UserNodes(traffic)]) })
+        facts.push(Fact::UserNodes(traffic));
+        Ok(Step { durable, ..Step::done(Part::UserNodes, facts) })
     }
 
     /// Bytes by node of one user in the hours from `from` to `to` or now; absent if the panel does not return them.

@@ -163,6 +163,13 @@ async fn a_node_that_counts_itself_is_never_counted_otherwise() {
         assert!(client.plan().iter().all(|planned| planned.part != Part::Usage), "{uplink}");
     }
     assert_eq!(shown, [Some(5_000_000_000_000), None, None, Some(5_000_000_000_007)]);
+
+    // The list of nodes failed when it was its turn, and comes with the usage.
+    let (mut client, mut report) = panel.client(Role::Owner).await;
+    read(&mut client, &mut report, Part::Usage).await;
+    assert!(report.node_totals(Part::Usage).all(|(node, _)| **node != *"de"));
+    let own: Vec<_> = report.node_totals(Part::Nodes).map(|(node, bytes)| (&**node, bytes)).collect();
+    assert_eq!(own, [("de", 5_000_000_000_016)]);
 }
 
 #[tokio::test]

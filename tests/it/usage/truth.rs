@@ -260,6 +260,7 @@ async fn year(people: u64) {
         (8000, 200),
     ];
     let away = |hour: u64| away.iter().any(|(from, hours)| (*from..from + hours).contains(&hour));
+    let mut events = Vec::new();
     let (mut writes, mut writing, mut slowest) = (0_u32, Duration::ZERO, Duration::ZERO);
     let (mut seen_days, mut months) = (Rows::new(), Rows::new());
     // Until the last reset of the year has been read.
@@ -307,10 +308,15 @@ async fn year(people: u64) {
                 }
             });
             exporter.read(list.collect(), read);
-            // As the program does: the list that is saved is never newer than the history.
+            // The history is written first, unless its disk is too slow.
             if hour % 5 == 0 {
-                exporter.usage.write().await;
-                users.iter_mut().for_each(Simulated::written);
+                if random.u8(0..8) > 0 {
+                    exporter.usage.write().await;
+                    users.iter_mut().for_each(Simulated::written);
+                    events.push(format!("{at} written and saved"));
+                } else {
+                    events.push(format!("{at} saved"));
+                }
                 exporter.saved = Some((Arc::clone(&exporter.report.users), read.wall));
             }
         }
@@ -322,23 +328,26 @@ async fn year(people: u64) {
             let took = began.elapsed();
             (writes, writing, slowest) = (writes + 1, writing + took, slowest.max(took));
             users.iter_mut().for_each(Simulated::written);
+            events.push(format!("{at} written"));
             assert!(exporter.usage.status().up, "hour {hour}");
         }
         // Days are kept for two months only.
         if at.date().day() == 1 && at.hour() == 23 {
             seen_days.extend(rows(&exporter.usage, SubjectKind::User, By::Day));
         }
-        match end {
-            0..2 => users.iter_mut().for_each(Simulated::killed),
-            2 | 3 if end == 2 || !away(hour) => users.iter_mut().for_each(|user| user.unwritten.clear()),
-            _ => {}
-        }
         exporter = match end {
-            0..2 => exporter.killed(&clock, &zone),
-            2 => exporter.stopped(&clock, &zone).await,
-            // The database is lost. Not while nothing is read: when a count was to be reset is known from there.
-            3 if !away(hour) => {
-                exporter.saved = None;
+            0..2 => {
+                users.iter_mut().for_each(Simulated::killed);
+                events.push(format!("{at} killed"));
+                exporter.killed(&clock, &zone)
+            }
+            2 | 3 => {
+                users.iter_mut().for_each(Simulated::written);
+                events.push(format!("{at} stopped {end}"));
+                // The list is lost.
+                if end == 3 {
+                    exporter.saved = None;
+                }
                 exporter.stopped(&clock, &zone).await
             }
             _ => exporter,
@@ -348,8 +357,8 @@ async fn year(people: u64) {
     assert!(exporter.started > begin);
     seen_days.extend(rows(&exporter.usage, SubjectKind::User, By::Day));
     months.extend(rows(&exporter.usage, SubjectKind::User, By::Month));
-    check(&users, &seen_days, By::Day);
-    check(&users, &months, By::Month);
+    check(&users, &seen_days, By::Day, &events);
+    check(&users, &months, By::Month, &events);
 
     // Sums are those of the users.
     let mut sums = [(); 2].map(|()| BTreeMap::<String, u64>::new());
@@ -357,10 +366,21 @@ async fn year(people: u64) {
         rows.iter().for_each(|((_, period), (used, _))| *sums.entry(period.clone()).or_default() += used);
     }
     for (by, sums) in [(By::Day, &sums[0]), (By::Month, &sums[1])] {
+        let mut marked = BTreeMap::<_, Marks>::new();
+        for ((_, period), (_, marks)) in rows(&exporter.usage, SubjectKind::User, by) {
+            let known = marked.entry(period).or_default();
+            *known = *known | marks;
+        }
         for kind in [SubjectKind::Target, SubjectKind::Admin] {
-            let mut found = BTreeMap::<_, u64>::new();
-            for ((_, period), (used, _)) in rows(&exporter.usage, kind, by) {
-                *found.entry(period).or_default() += used;
+            let (mut found, mut marks_found) = (BTreeMap::<_, u64>::new(), BTreeMap::<_, Marks>::new());
+            for ((_, period), (used, marks)) in rows(&exporter.usage, kind, by) {
+                *found.entry(period.clone()).or_default() += used;
+                let known = marks_found.entry(period).or_default();
+                *known = *known | marks;
+            }
+            for (period, marks) in &marked {
+                let found = marks_found.get(period).copied().unwrap_or_default();
+                assert_eq!(found | *marks, found, "{} {period}", kind.label());
             }
             assert!(!found.is_empty());
             for (period, used) in found {
@@ -378,7 +398,7 @@ async fn year(people: u64) {
 }
 
 /// Holds rows against the truth.
-fn check(users: &[Simulated], rows: &Rows, by: By) {
+fn check(users: &[Simulated], rows: &Rows, by: By, events: &[String]) {
     // Of users without resets, with some, and with one each day.
     let (mut exact, mut marked) = ([0_u64; 3], [0_u64; 3]);
     for user in users {
@@ -398,7 +418,17 @@ fn check(users: &[Simulated], rows: &Rows, by: By) {
         };
         for (period, (used, marks)) in &found {
             if marks.is_empty() {
-                assert_eq!(*used, truth.get(*period).copied().unwrap_or(0), "{name} {period}");
+                let said = || -> Vec<_> {
+                    events.iter().filter(|event| event.as_str() >= *period).take(12).collect()
+                };
+                let expected = truth.get(*period).copied().unwrap_or(0);
+                assert_eq!(
+                    *used,
+                    expected,
+                    "{name} {period}: {:?}, then {:#?}",
+                    found.range(*period..).nth(1),
+                    said()
+                );
                 exact[resets] += 1;
             } else {
                 marked[resets] += 1;
