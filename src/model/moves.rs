@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Timestamp, Unread, User, Users};
+use super::{Timestamp, Unread, User};
 
 /// By how much a count has grown between two readings, and whether it fell: then the panel has set it back to 0, and what
 /// it has now came after that. What was used between the last reading and the reset was not seen.
@@ -118,6 +118,9 @@ pub struct Moves {
     unread: HashMap<Arc<str>, Timestamp>,
 }
 
+/// Further ones are as if they had been missing.
+const MOST_UNREAD: usize = 10_000;
+
 impl Moves {
     /// Collects from now on.
     pub fn collect(&mut self, now: Timestamp) {
@@ -133,17 +136,18 @@ impl Moves {
         let Some(from) = self.from else { return };
         let was_unread = known.unread.has(Unread::TRAFFIC);
         if user.unread.has(Unread::TRAFFIC) {
-            if !was_unread && self.unread.len() < Users::MOST {
+            if !was_unread && self.unread.len() < MOST_UNREAD {
                 self.unread.insert(Arc::clone(&user.name), known.read_at);
             }
             return;
         }
+        let read = Move::of(user);
         let last_read = if was_unread { self.unread.remove(&user.name) } else { Some(known.read_at) };
         let (before, total) = (known.traffic.value(), user.traffic.value());
         let resets = known.extra.quota_reset.zip(user.extra.quota_reset);
         let was_due = resets.is_some_and(|(due, next)| due < next && due <= user.read_at);
         // A count that fell and is higher again has dipped, or it was used fast after a reset.
-        let may_be_reset = was_due || known.traffic.is_falling();
+        let may_be_reset = was_due || known.traffic.is_falling() || was_unread && read.resets;
         // What an earlier process wrote down may be older than what it knew.
         let is_restored = last_read.is_some_and(|last| last <= from) && from <= user.read_at;
         let changes = before != total || known.owner != user.owner;
@@ -154,7 +158,7 @@ impl Moves {
                 last_read,
                 is_restored,
                 may_be_reset,
-                ..Move::of(user)
+                ..read
             });
         }
     }
@@ -198,6 +202,7 @@ impl UsedToday {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Counter;
 
     #[test]
     fn a_fall_is_a_reset() {
@@ -233,6 +238,36 @@ mod tests {
         let is = |owner: &str, is_restored| vec![(Some(owner.into()), is_restored)];
         let expected = [is("ali", true), vec![], is("bea", false), vec![]];
         assert_eq!(noted.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_total_that_could_not_be_read_goes_on_from_when_it_was() {
+        let user = |total: u64, seconds: i64, is_unread: bool| {
+            let mut user = User {
+                traffic: Counter::new(total),
+                read_at: Timestamp::from_secs(seconds),
+                ..User::named("ann")
+            };
+            if is_unread {
+                user.unread.add(Unread::TRAFFIC);
+            }
+            user
+        };
+        let mut moves = Moves::default();
+        moves.collect(Timestamp::from_secs(0));
+        let mut noted = |known: &User, user: &User| {
+            moves.user_was(known, user);
+            let at = |last: Option<Timestamp>| last.map(Timestamp::as_secs);
+            let reads = moves.take().into_iter();
+            reads.map(|read| (read.before, read.was_missing, at(read.last_read))).collect::<Vec<_>>()
+        };
+        let reads = [user(5, 10, false), user(5, 20, true), user(5, 30, true), user(9, 40, false)];
+        let all: Vec<_> = reads.windows(2).flat_map(|pair| noted(&pair[0], &pair[1])).collect();
+        assert_eq!(all, [(Some(5), false, Some(10))]);
+        // An earlier process may know.
+        assert_eq!(noted(&reads[1], &reads[3]), [(None, true, None)]);
+        moves.user_came(&reads[1], true, None);
+        assert_eq!(moves.take(), []);
     }
 
     #[test]

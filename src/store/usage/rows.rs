@@ -244,7 +244,9 @@ impl Row {
     /// What was used since the `stored` total. Without that total or one before, the first reading is where the count
     /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
     pub(super) fn used(&self, stored: Option<Stored>, day: Day) -> Used {
-        let was_held = stored.is_some_and(|stored| stored.is_held && stored.total != self.first);
+        // An earlier process saw that it fell, and it still has, or has grown since.
+        let was_held =
+            stored.is_some_and(|stored| stored.is_held && (self.is_held || stored.total != self.first));
         let stored = stored.map(|stored| stored.total);
         // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
         let goes_on = self.was_missing && stored.is_some_and(|stored| self.first >= stored);
@@ -253,7 +255,7 @@ impl Row {
         let may_be_back = self.is_unwritten && stored.is_some_and(|stored| self.before > Some(stored));
         let before = self.before.filter(|_| !goes_on && (self.is_newer || stored.is_none()));
         let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
-        let (mut last, mut grown, mut fell) = (None, 0_u64, was_held && !self.is_held);
+        let (mut last, mut grown, mut fell) = (None, 0_u64, was_held);
         for total in known.chain([self.first]) {
             let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
             (grown, fell) = (grown.saturating_add(more), fell || is_reset);
@@ -280,8 +282,8 @@ mod tests {
     #[test]
     fn the_next_process_did_not_see_that_a_total_fell() {
         let doubted = Stored { total: 10, is_held: true };
-        for (total, marks) in [(10, 0), (12, 2)] {
-            let row = Row { first: total, last: total, ..Row::default() };
+        for (total, is_held, marks) in [(10, false, 0), (12, false, 2), (10, true, 2)] {
+            let row = Row { first: total, last: total, is_held, ..Row::default() };
             assert_eq!(row.used(Some(doubted), Day::default()).marks.day.bits(), marks);
         }
     }
