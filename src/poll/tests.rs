@@ -10,9 +10,10 @@ use crate::{
     clock::Beats,
     http,
     model::{
-        BesideUsers, Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User,
-        UserCounts, UserNames, WalkEnd, WholeList,
+        BesideUsers, Core, CounterChange, CounterRow, Host, Identity, Moment, ProxyTraffic, System,
+        Timestamp, User, UserCounts, UserNames, WalkEnd, WholeList,
     },
+    store::SavedUsers,
     upstream::{
         Again, Cause, Pace,
         scripted::{Log, Script, Scripted},
