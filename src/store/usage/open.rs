@@ -339,6 +339,26 @@ mod tests {
         assert_eq!(row.stored(Some(doubted)), Some(Stored { total: 12, is_held: false }));
     }
 
+    /// It moved before it fell, and is written in between.
+    #[test]
+    fn the_file_knows_that_a_total_fell() {
+        let mut open = Open::new(TimeZone::UTC);
+        let held = Move { is_falling: true, ..read("a", Some(7), 7, Some(NOON)) };
+        for (moves, is_held) in [
+            (vec![read("a", Some(5), 7, Some(NOON)), held.clone()], true),
+            (vec![held, read("a", Some(7), 1, Some(NOON))], false),
+        ] {
+            open.add("home", Counted::Users, moves, USUAL, NOON);
+            let days = days(&mut open);
+            let row = days[0].rows.of(Counted::Users).iter().next().unwrap();
+            let total = if is_held { 7 } else { 1 };
+            assert_eq!(
+                row.stored(Some(Stored { total: 5, is_held: false })),
+                Some(Stored { total, is_held })
+            );
+        }
+    }
+
     /// A user of 3x-ui with `trafficReset`.
     #[test]
     fn a_pause_may_hide_a_reset_that_no_panel_announces() {

@@ -98,12 +98,22 @@ pub(super) struct Row {
     since: Option<Day>,
     /// What it grew up to the first reading may be of any day since then.
     is_late: bool,
-    /// It only says that something may have been reset: no total that is believed was read.
-    is_held: bool,
+    falling: Falling,
     /// Growth from the first reading to the last.
     grown: u64,
     last: u64,
     marks: PeriodMarks,
+}
+
+/// Whether the panel said less, which is not believed yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Falling {
+    #[default]
+    No,
+    /// When it was last read.
+    Last,
+    /// Whenever it was read: the row only says that something may have been reset.
+    Always,
 }
 
 /// The total that the file has.
@@ -193,7 +203,7 @@ impl Row {
             first: total,
             since,
             is_late,
-            is_held: is_falling,
+            falling: if is_falling { Falling::Always } else { Falling::No },
             grown: 0,
             last: total,
             marks,
@@ -204,10 +214,13 @@ impl Row {
     fn go_on(&mut self, later: Row, day: Day) {
         self.marks = self.marks.with(later.marks);
         self.since = self.since.or(later.since);
-        if later.is_held {
+        if later.falling == Falling::Always {
+            if self.falling == Falling::No {
+                self.falling = Falling::Last;
+            }
             return;
         }
-        if self.is_held {
+        if self.falling == Falling::Always {
             let (marks, since, is_late) = (self.marks, self.since, self.is_late || later.is_late);
             *self = Row { marks, since, is_late, ..later };
             return;
@@ -218,7 +231,7 @@ impl Row {
         let may_be_reset = later.is_unsure && (grown > 0 || later.is_late);
         self.marks = self.marks.with(gap).with(PeriodMarks::RESET.only_if(fell || may_be_reset));
         self.grown = self.grown.saturating_add(grown).saturating_add(later.grown);
-        self.last = later.last;
+        (self.last, self.falling) = (later.last, later.falling);
         if later.owner.is_some() {
             self.owner = later.owner;
         }
@@ -235,9 +248,9 @@ impl Row {
 
     /// The total for the file.
     pub(super) fn stored(&self, before: Option<Stored>) -> Option<Stored> {
-        match (self.is_held, before) {
-            (false, _) => Some(Stored { total: self.last, is_held: false }),
-            (true, before) => before.map(|before| Stored { is_held: true, ..before }),
+        match self.falling {
+            Falling::Always => before.map(|before| Stored { is_held: true, ..before }),
+            falling => Some(Stored { total: self.last, is_held: falling == Falling::Last }),
         }
     }
 
@@ -245,8 +258,8 @@ impl Row {
     /// starts. What a reset or a pause took from this day may be missing on an earlier one as well.
     pub(super) fn used(&self, stored: Option<Stored>, day: Day) -> Used {
         // An earlier process saw that it fell, and it still has, or has grown since.
-        let was_held =
-            stored.is_some_and(|stored| stored.is_held && (self.is_held || stored.total != self.first));
+        let is_held = self.falling == Falling::Always;
+        let was_held = stored.is_some_and(|stored| stored.is_held && (is_held || stored.total != self.first));
         let stored = stored.map(|stored| stored.total);
         // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
         let goes_on = self.was_missing && stored.is_some_and(|stored| self.first >= stored);
@@ -254,7 +267,7 @@ impl Row {
         // the subject had been missing.
         let may_be_back = self.is_unwritten && stored.is_some_and(|stored| self.before > Some(stored));
         let before = self.before.filter(|_| !goes_on && (self.is_newer || stored.is_none()));
-        let known = [stored, before].into_iter().flatten().filter(|_| !self.is_held);
+        let known = [stored, before].into_iter().flatten().filter(|_| !is_held);
         let (mut last, mut grown, mut fell) = (None, 0_u64, was_held);
         for total in known.chain([self.first]) {
             let (more, is_reset) = growth(last.replace(total).unwrap_or(total), total);
@@ -282,8 +295,9 @@ mod tests {
     #[test]
     fn the_next_process_did_not_see_that_a_total_fell() {
         let doubted = Stored { total: 10, is_held: true };
-        for (total, is_held, marks) in [(10, false, 0), (12, false, 2), (10, true, 2)] {
-            let row = Row { first: total, last: total, is_held, ..Row::default() };
+        for (total, falling, marks) in [(10, Falling::No, 0), (12, Falling::No, 2), (10, Falling::Always, 2)]
+        {
+            let row = Row { first: total, last: total, falling, ..Row::default() };
             assert_eq!(row.used(Some(doubted), Day::default()).marks.day.bits(), marks);
         }
     }
