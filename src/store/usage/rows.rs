@@ -261,8 +261,10 @@ impl Row {
         let is_held = self.falling == Falling::Always;
         let was_held = stored.is_some_and(|stored| stored.is_held && (is_held || stored.total != self.first));
         let stored = stored.map(|stored| stored.total);
-        // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before.
-        let goes_on = self.was_missing && stored.is_some_and(|stored| self.first >= stored);
+        // A subject that was missing for a while has not begun at 0 again, unless its total is less than the one before. Without
+        // an earlier list, it may have been missing too.
+        let goes_on =
+            (self.was_missing || self.before.is_none()) && stored.is_some_and(|stored| self.first >= stored);
         // A process that read a newer total than the file has may have been killed before it wrote that. It alone knew whether
         // the subject had been missing.
         let may_be_back = self.is_unwritten && stored.is_some_and(|stored| self.before > Some(stored));

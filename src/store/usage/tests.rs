@@ -111,8 +111,8 @@ fn what_a_killed_process_had_not_written_is_counted_once() {
 
 #[test]
 fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
-    // Whether the next process is the first to see the user again, with a list from before the last write.
-    for is_restarted in [false, true] {
+    // Whether the next process is the first to see the user again, with a list from before the last write or without one.
+    for (is_restarted, before) in [(false, Some(0)), (true, Some(0)), (true, None)] {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::starting_at(NOON);
         let mut history = ByHand::open(folder.path(), &clock);
@@ -127,10 +127,10 @@ fn a_user_who_was_missing_for_a_while_marks_the_last_day() {
             drop(history);
             history = ByHand::open(folder.path(), &clock);
         }
-        history.saw("ann", Some(0), 130);
+        history.saw("ann", before, 130);
         assert!(history.write());
         let expected = days(&[("2026-11-18", 100, 1), ("2026-11-21", 30, 1)]);
-        assert_eq!(history.days("ann"), expected, "{is_restarted}");
+        assert_eq!(history.days("ann"), expected, "{is_restarted} {before:?}");
     }
 }
 
