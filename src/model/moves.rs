@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    ops::{BitOr, Range},
+    ops::{BitOr, BitOrAssign, Range},
     sync::Arc,
     time::Duration,
 };
@@ -65,6 +65,12 @@ impl BitOr for Marks {
 
     fn bitor(self, other: Marks) -> Marks {
         Marks(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Marks {
+    fn bitor_assign(&mut self, other: Marks) {
+        *self = *self | other;
     }
 }
 

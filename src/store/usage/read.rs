@@ -195,7 +195,7 @@ pub(super) fn sums(
         while let Some(row) = rows.next()? {
             let (sum, marks) = sums.entry(row.get(0)?).or_default();
             *sum = sum.saturating_add(used(row, 1)?);
-            *marks = *marks | Marks::of_bits(row.get(2)?);
+            *marks |= Marks::of_bits(row.get(2)?);
         }
         first = period.saturating_add(1);
     }

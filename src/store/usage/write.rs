@@ -65,8 +65,7 @@ impl Change {
     }
 
     fn mark(&mut self, day: Day, marks: Marks) {
-        let known = self.earlier.entry(day).or_default();
-        *known = *known | marks;
+        *self.earlier.entry(day).or_default() |= marks;
     }
 
     fn moved(&self) -> bool {

@@ -233,14 +233,14 @@ impl Writer {
     /// stays in memory.
     fn put(&mut self, is_due: impl Fn(&str) -> bool) {
         let now = self.shared.clock.now();
-        let (taken, kept, today) = {
+        let (taken, kept, today, begins) = {
             let mut open = self.shared.open();
             let today = open.calendar().day(now.wall);
-            let all = self.pruned != Some(today) || !self.trouble.is_empty();
+            let begins = self.pruned != Some(today);
+            let all = begins || !self.trouble.is_empty();
             let (taken, kept) = open.take(|target| all || is_due(target));
-            (taken, kept, today)
+            (taken, kept, today, begins)
         };
-        let begins = self.pruned != Some(today);
         if taken.is_empty() && kept.is_none() && !begins && self.trouble.is_empty() {
             return;
         }

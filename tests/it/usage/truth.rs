@@ -88,10 +88,9 @@ impl Simulated {
     /// What only the killed process has seen is seen again when the user is read again.
     fn killed(&mut self) {
         self.seen = self.kept;
-        for (day, used) in std::mem::take(&mut self.unwritten) {
-            *self.truth.get_mut(&day).unwrap() -= used;
-            *self.unsure.entry(day).or_default() += used;
-        }
+        let unwritten = std::mem::take(&mut self.unwritten);
+        unwritten.iter().for_each(|(day, used)| *self.truth.get_mut(day).unwrap() -= used);
+        add(&mut self.unsure, &unwritten);
     }
 
     /// The user is not in the list any more. What was used before is seen when the user is back. If that takes long, its day is
@@ -368,15 +367,13 @@ async fn year(people: u64) {
     for (by, sums) in [(By::Day, &sums[0]), (By::Month, &sums[1])] {
         let mut marked = BTreeMap::<_, Marks>::new();
         for ((_, period), (_, marks)) in rows(&exporter.usage, SubjectKind::User, by) {
-            let known = marked.entry(period).or_default();
-            *known = *known | marks;
+            *marked.entry(period).or_default() |= marks;
         }
         for kind in [SubjectKind::Target, SubjectKind::Admin] {
             let (mut found, mut marks_found) = (BTreeMap::<_, u64>::new(), BTreeMap::<_, Marks>::new());
             for ((_, period), (used, marks)) in rows(&exporter.usage, kind, by) {
                 *found.entry(period.clone()).or_default() += used;
-                let known = marks_found.entry(period).or_default();
-                *known = *known | marks;
+                *marks_found.entry(period).or_default() |= marks;
             }
             for (period, marks) in &marked {
                 let found = marks_found.get(period).copied().unwrap_or_default();
